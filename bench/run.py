@@ -1,0 +1,168 @@
+"""Spans per CPU-second of the whole job, from OTLP in to rows in the lake.
+
+    python bench/run.py [--runs 3] [--seconds 10] [--spans-per-request 512] [--in-flight 8] [--json]
+
+Each run starts a sidecar in an empty folder, loads it, and waits until the lake's table has every accepted span. The
+figure is accepted spans by the sidecar's user and system time until then. A run counts only if the table, counted by
+`spanward query`, has exactly as many rows as spans were accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside it; the package `bench` is one up
+
+from bench.load import Load, LoadResult  # noqa: E402 - the line above makes it importable
+from bench.machine import describe  # noqa: E402
+from bench.server import ServerError, Sidecar  # noqa: E402
+from bench.workload import Workload, generate  # noqa: E402
+
+RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
+_DRAIN_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's figures.
+
+    Attributes:
+        spans: accepted, and found in the table.
+        spans_per_cpu_second: by the sidecar's user and system time until drained; the start is not in it.
+        spans_per_second: accepted, by the clients' clock.
+        drain_seconds: from the last answer to the last row.
+        bytes_per_span: of the table, before compaction.
+    """
+
+    spans: int
+    spans_per_cpu_second: float
+    spans_per_second: float
+    cpu_seconds: float
+    drain_seconds: float
+    peak_rss_mib: float
+    bytes_per_span: float
+    p50_ms: float
+    p99_ms: float
+    refusals: int
+
+
+def measure(workload: Workload, options: argparse.Namespace) -> Run:
+    """Start, load, drain, check.
+
+    Raises:
+        ServerError: the sidecar failed, or table and clients do not agree.
+    """
+    load = Load(workload.requests, options.spans_per_request, in_flight=options.in_flight)
+    with tempfile.TemporaryDirectory(prefix="spanward-bench-") as folder, Sidecar(Path(folder)) as sidecar:
+        before = sidecar.cpu_seconds()
+        result = sidecar.loaded_by(load.run(sidecar.target, seconds=options.seconds))
+        drained = sidecar.wait_until_committed(result.accepted, timeout=_DRAIN_SECONDS)
+        cpu, rss, size = sidecar.cpu_seconds() - before, sidecar.peak_rss_bytes(), sidecar.bytes_on_disk()
+        queried = sidecar.queried_rows()
+    _check(result, queried)
+    return Run(
+        spans=result.accepted,
+        spans_per_cpu_second=result.accepted / cpu,
+        spans_per_second=result.accepted / result.seconds,
+        cpu_seconds=cpu,
+        drain_seconds=drained,
+        peak_rss_mib=rss / 2**20,
+        bytes_per_span=size / result.accepted,
+        p50_ms=result.latency(0.5) * 1e3,
+        p99_ms=result.latency(0.99) * 1e3,
+        refusals=result.refusals,
+    )
+
+
+def _check(result: LoadResult, queried: int) -> None:
+    if result.rejected or not result.accepted:
+        raise ServerError(f"{result.accepted} spans accepted, {result.rejected} rejected: the workload is to be valid")
+    if queried != result.accepted:
+        raise ServerError(f"spanward query counts {queried:,} rows where {result.accepted:,} spans were accepted")
+
+
+def summary(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Median, minimum and maximum of each figure."""
+    columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
+    return {
+        name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        for name, values in columns.items()
+    }
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """The report for people."""
+    workload, machine = report["workload"], report["machine"]
+    table = Table(title="the whole job: OTLP in, rows in the lake", title_justify="left", header_style="bold")
+    for column in ("figure", "median", "min", "max"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for name, values in report["summary"].items():
+        table.add_row(name.replace("_", " "), *(f"{values[key]:,.1f}" for key in ("median", "min", "max")))
+    console.print(table)
+    console.print(
+        f"{len(report['runs'])} runs, {report['options']['spans_per_request']} spans a request, "
+        f"{workload['bytes_per_span']} bytes a span on the wire; {machine['cpu']}, {machine['cores']} cores, "
+        f"Python {machine['python']}, {machine['date']}",
+        highlight=False,
+    )
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3, help="runs; the figure is their median")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the load in each run")
+    parser.add_argument("--requests", type=int, default=100, help="distinct requests, sent in turn with new ids")
+    parser.add_argument("--spans-per-request", type=int, default=512)
+    parser.add_argument("--in-flight", type=int, default=8, help="calls under way at any time")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the report is kept")
+    options = parser.parse_args(arguments)
+    for name in ("runs", "seconds", "requests", "spans_per_request", "in_flight"):
+        if getattr(options, name) <= 0:
+            parser.error(f"--{name.replace('_', '-')} must be above 0")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark; 1 when a run does not count."""
+    options, console, errors = _arguments(arguments), Console(), Console(stderr=True)
+    workload = generate(options.requests, options.spans_per_request)
+    runs: list[Run] = []
+    try:
+        with errors.status("measuring") as status:
+            for number in range(1, options.runs + 1):
+                status.update(f"run {number} of {options.runs}")
+                runs.append(measure(workload, options))
+    except ServerError as error:
+        errors.print(f"bench: {error}", markup=False, highlight=False)
+        return 1
+    report = {
+        "machine": describe(),
+        "options": {name: value for name, value in vars(options).items() if name not in {"json", "output"}},
+        "workload": workload.manifest.as_dict(),
+        "summary": summary(runs),
+        "runs": [asdict(run) for run in runs],
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    else:
+        show(report, console)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

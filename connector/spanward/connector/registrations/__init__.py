@@ -1,0 +1,1 @@
+"""The `registrations` connector: registration spans become compliance records."""

@@ -1,0 +1,1 @@
+"""Components that take telemetry out of a pipeline."""

@@ -1,0 +1,1 @@
+"""The `lake` exporter: governed spans into the Delta tables of the data folder."""

@@ -1,0 +1,1 @@
+"""The `otlp` exporter: forwards governed spans to any OTLP endpoint."""

@@ -1,0 +1,1 @@
+"""Jaeger's storage API: stock Jaeger v2 shows what the table holds."""

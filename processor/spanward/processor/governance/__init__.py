@@ -1,0 +1,1 @@
+"""The `policy` processor: a request's bytes to governed rows, in one pass."""

@@ -1,0 +1,1 @@
+"""Finding personal data and secrets in text and in keys, and taking them out."""

@@ -1,0 +1,93 @@
+"""OTLP over gRPC, on raw bytes: the pipeline parses them once, in its own way."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from spanward.receiver.otlp.config import GrpcConfig
+from spanward.receiver.otlp.service import ExportError, TraceService
+from spanward.receiver.otlp.status import to_status
+from spanward.sidecar.component import Encoding
+from spanward.sidecar.endpoint import split_endpoint
+from spanward.store.errors import ConfigurationError
+
+_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
+_OPTION: Final = "protocols.grpc.endpoint"
+_TRANSPORT: Final = "grpc"
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_GRACE_SECONDS: Final = 5.0
+
+
+class GrpcServer:
+    """Listens for TraceService/Export.
+
+    Attributes:
+        port: the bound port; 0 while it is not bound.
+    """
+
+    def __init__(self, config: GrpcConfig, service: TraceService, *, max_bytes: int, tenant_header: str) -> None:
+        self._config = config
+        self._service = service
+        self._max_bytes = max_bytes
+        self._tenant_header = tenant_header.lower()
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Bind.
+
+        Raises:
+            ConfigurationError: the endpoint is not host:port, or cannot be bound.
+        """
+        split_endpoint(self._config.endpoint, _OPTION)
+        server = grpc.aio.server(options=_options(self._config, self._max_bytes))
+        handler = grpc.unary_unary_rpc_method_handler(self._export)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),))
+        try:
+            self.port = server.add_insecure_port(self._config.endpoint)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"{_OPTION}: cannot listen on {self._config.endpoint}; free the port or set another endpoint"
+            ) from error
+        await server.start()
+        self._server = server
+
+    async def shutdown(self) -> None:
+        """Refuse new calls, let those in flight finish, unbind. Idempotent."""
+        if self._server is not None:
+            await self._server.stop(_GRACE_SECONDS)
+            self._server = None
+
+    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            response = await self._service.export(body, Encoding.PROTOBUF, self._tenant(context), _TRANSPORT)
+        except ExportError as error:
+            status = to_status(error)
+            details = (("grpc-status-details-bin", status.SerializeToString()),)
+            code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
+            await context.abort(code, error.message, details)
+        return response.SerializeToString()
+
+    def _tenant(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> str | None:
+        for key, value in context.invocation_metadata() or ():
+            if self._tenant_header and key == self._tenant_header:
+                return value if isinstance(value, str) else value.decode("utf-8", "replace")
+        return None
+
+
+def _options(config: GrpcConfig, max_bytes: int) -> list[tuple[str, Any]]:
+    keepalive = config.keepalive
+    options = [
+        ("grpc.max_receive_message_length", max_bytes),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", int(keepalive.time_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", int(keepalive.timeout_seconds * 1000)),
+        # a second listener on the same port must fail, not share the traffic
+        ("grpc.so_reuseport", 0),
+    ]
+    if keepalive.max_idle_seconds:
+        options.append(("grpc.max_connection_idle_ms", int(keepalive.max_idle_seconds * 1000)))
+    return options

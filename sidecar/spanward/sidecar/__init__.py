@@ -1,0 +1,1 @@
+"""The sidecar: component model, configuration, graph, scheduled jobs, command line."""

@@ -1,0 +1,1 @@
+"""What the command line and the demo share: questions to a store, and how the answers look."""

@@ -1,0 +1,99 @@
+"""Parquet Modular Encryption under the keyring: one master key a partition, named like the partition.
+
+Every encrypted column of every file has a random key of its own, wrapped by AES-256-GCM under the partition's data key
+and kept in the file. Destroying that one data key makes the partition's payload unreadable wherever copies lie.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Any, Final
+
+import pyarrow.dataset as ds
+import pyarrow.parquet.encryption as pe
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from spanward.store.errors import KeyringError
+from spanward.store.keyring import Keyring
+
+_NONCE_BYTES: Final = 12
+_KEY_BITS: Final = 256
+
+
+class _PartitionKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no types
+    """Wraps column keys under the keyring's data keys; called by Arrow's threads.
+
+    It remembers what it has unwrapped, for Arrow asks for the key of each column several times a file. One of them
+    therefore lives no longer than a dataset: a key that is destroyed must not live on in memory.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__()
+        self._keyring = keyring
+        self._unwrapped: dict[tuple[str, bytes], bytes] = {}
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        master = AESGCM(self._keyring.data_key(master_key_identifier, create=True))
+        nonce = os.urandom(_NONCE_BYTES)
+        return base64.b64encode(nonce + master.encrypt(nonce, key_bytes, master_key_identifier.encode()))
+
+    def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+        known = self._unwrapped.get((master_key_identifier, wrapped_key))
+        if known is None:
+            known = self._unwrap(wrapped_key, master_key_identifier)
+            self._unwrapped[master_key_identifier, wrapped_key] = known
+        return known
+
+    def _unwrap(self, wrapped_key: bytes, name: str) -> bytes:
+        master = AESGCM(self._keyring.data_key(name, create=False))
+        sealed = base64.b64decode(wrapped_key)
+        try:
+            return master.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+        except InvalidTag as error:
+            raise KeyringError(
+                f"a file of partition {name} is encrypted under a key that was destroyed or replaced",
+            ) from error
+
+
+class PartitionCipher:
+    """Encrypts and decrypts files; thread-safe."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._connection = pe.KmsConnectionConfig()
+        self._writing = self._factory()
+
+    def _factory(self) -> Any:
+        keyring = self._keyring
+        return pe.CryptoFactory(lambda _config: _PartitionKms(keyring))
+
+    def encryption(self, partition: str, columns: tuple[str, ...]) -> Any:
+        """How to write a file of a partition.
+
+        Args:
+            partition: its name, which names its data key; the key is made when there is none.
+            columns: which columns are encrypted; the footer and the other columns stay readable without a key.
+
+        Raises:
+            KeyringError: the data key cannot be made.
+        """
+        configuration = pe.EncryptionConfiguration(
+            footer_key=partition,
+            column_keys={partition: list(columns)},
+            plaintext_footer=True,
+            double_wrapping=False,
+            data_key_length_bits=_KEY_BITS,
+        )
+        return self._writing.file_encryption_properties(self._connection, configuration)
+
+    def file_format(self) -> ds.ParquetFileFormat:
+        """How the files of one dataset are read, encrypted or not.
+
+        Arrow's threads call Python for the keys: whoever scans must not hold Python's lock meanwhile (`_scannable`).
+        """
+        decryption = ds.ParquetDecryptionConfig(self._factory(), self._connection, pe.DecryptionConfiguration())
+        return ds.ParquetFileFormat(
+            default_fragment_scan_options=ds.ParquetFragmentScanOptions(decryption_config=decryption, pre_buffer=True),
+        )

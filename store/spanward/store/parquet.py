@@ -1,0 +1,174 @@
+"""Rows to Parquet files: one file a partition, sorted, its payload encrypted."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spanward.processor.policy.labels import Classification
+from spanward.store._durable import OWNER_ONLY_FILE, make_folder, sync_folder
+from spanward.store._encryption import PartitionCipher
+from spanward.store._statistics import statistics_json
+from spanward.store._tables import TableSpec
+
+APPEND_ROW_GROUP: Final = 100_000
+"""Rows of a row group in a file that takes part in a compaction soon."""
+
+COMPACTED_ROW_GROUP: Final = 10_000
+"""Rows of a row group in a file that stays: small, so that a trace by its id costs one of them."""
+
+_BLOOM_DISTINCT: Final = 20_000
+_BLOOM_COLUMN: Final = "trace_id"
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that is to be written, or was.
+
+    Attributes:
+        path: relative to the table's folder.
+        partition: column -> value, as text.
+        rows: its content, without the partition columns, sorted.
+    """
+
+    path: str
+    partition: Mapping[str, str]
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A durable file that no table version names yet.
+
+    Attributes:
+        path: relative to the table's folder.
+        partition: column -> value, as text.
+        bytes, rows: its size.
+        statistics: the `stats` of its add action.
+    """
+
+    path: str
+    partition: Mapping[str, str]
+    bytes: int
+    rows: int
+    statistics: str
+
+
+def partition_name(partition: Mapping[str, str]) -> str:
+    """`date=…/retention=…/classification=…`: the folder of a partition's files and the name of its data key."""
+    return "/".join(f"{column}={value}" for column, value in partition.items())
+
+
+def plan_files(rows: pa.Table, spec: TableSpec) -> Iterator[NewFile]:
+    """Split rows by partition, one file each; nothing is written."""
+    stored = rows.cast(spec.schema.with_metadata(None)) if rows.schema != spec.schema else rows
+    for partition, part in _partitions(stored, spec.partition_by):
+        path = f"{partition_name(partition)}/part-{uuid.uuid4().hex}.parquet"
+        yield NewFile(path, partition, _sorted(part.select(spec.file_schema.names), spec.sort_by))
+
+
+def _partitions(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[tuple[dict[str, str], pa.Table]]:
+    combinations = rows.select(columns).group_by(list(columns)).aggregate([]).to_pylist()
+    for values in combinations:
+        partition = {column: str(values[column]) for column in columns}
+        if len(combinations) == 1:
+            yield partition, rows
+        else:
+            conditions = [
+                pc.field(column) == pa.scalar(value, rows.schema.field(column).type) for column, value in values.items()
+            ]
+            yield partition, rows.filter(all_of(conditions))
+
+
+def all_of(conditions: Sequence[pc.Expression]) -> pc.Expression:
+    """The conjunction of at least one condition."""
+    combined = conditions[0]
+    for condition in conditions[1:]:
+        combined = combined & condition
+    return combined
+
+
+def _sorted(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    whole = rows.combine_chunks()  # taking from one chunk is several times as fast as from many
+    return whole.sort_by([(column, "ascending") for column in columns])
+
+
+def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCipher, *, row_group: int) -> WrittenFile:
+    """Write a file and make it durable.
+
+    Raises:
+        OSError: the disk refused; a part of the file may stand.
+        KeyringError: the partition's key cannot be made.
+    """
+    path = folder / file.path
+    make_folder(path.parent)
+    options = _writer_options(spec)
+    if is_encrypted(file.partition, spec):
+        options["encryption_properties"] = cipher.encryption(partition_name(file.partition), spec.payload)
+    elif _BLOOM_COLUMN in spec.schema.names:
+        # Arrow cannot write a bloom filter into a file with encryption
+        options["bloom_filter_options"] = {_BLOOM_COLUMN: {"ndv": min(_BLOOM_DISTINCT, max(file.rows.num_rows, 1))}}
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY_FILE)
+    with os.fdopen(descriptor, "wb") as out:
+        pq.write_table(file.rows, out, row_group_size=row_group, **options)
+        out.flush()
+        os.fsync(out.fileno())
+        size = os.fstat(out.fileno()).st_size
+    sync_folder(path.parent)
+    return WrittenFile(
+        file.path, file.partition, size, file.rows.num_rows, statistics_json(file.rows, _recorded(file, spec))
+    )
+
+
+def is_encrypted(partition: Mapping[str, str], spec: TableSpec) -> bool:
+    """Whether the payload of a partition's files is encrypted: in every class above PUBLIC."""
+    return bool(spec.payload) and partition.get("classification") != Classification.PUBLIC.value
+
+
+def _recorded(file: NewFile, spec: TableSpec) -> tuple[str, ...]:
+    return tuple(name for name in spec.statistics if name in file.rows.schema.names and name not in spec.payload)
+
+
+@cache
+def _leaves_of(schema: pa.Schema) -> tuple[str, ...]:
+    return tuple(_leaves(schema))
+
+
+def _writer_options(spec: TableSpec) -> dict[str, Any]:
+    leaves = _leaves_of(spec.file_schema)
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [leaf for leaf in leaves if leaf not in spec.plain and leaf not in spec.delta],
+        "column_encoding": {leaf: "DELTA_BINARY_PACKED" for leaf in leaves if leaf in spec.delta},
+        "write_statistics": [name for name in spec.statistics if name in spec.file_schema.names],
+        "store_schema": False,  # readers take the types from the table
+    }
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    for field in schema:
+        yield from _leaf_paths(field.name, field.type)
+
+
+def _leaf_paths(path: str, kind: pa.DataType) -> Iterator[str]:
+    """Parquet's own names of the columns inside nested ones."""
+    if pa.types.is_map(kind):
+        yield from _leaf_paths(f"{path}.key_value.key", kind.key_type)
+        yield from _leaf_paths(f"{path}.key_value.value", kind.item_type)
+    elif pa.types.is_list(kind):
+        yield from _leaf_paths(f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for child in kind:
+            yield from _leaf_paths(f"{path}.{child.name}", child.type)
+    else:
+        yield path

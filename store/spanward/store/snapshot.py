@@ -1,0 +1,151 @@
+"""Spans as of one moment: a version of the table, and the hot rows that it does not hold yet.
+
+Columns and types are those of `spanward.store.schema.SPANS`, but `resource` is a plain string: a file has no
+dictionary that would outlive it. What has expired is left out, whether or not its files are gone already.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from spanward.processor.policy.labels import Retention
+from spanward.store._encryption import PartitionCipher
+from spanward.store._lake_file import LakeFile
+from spanward.store._tables import SPANS_TABLE, TableSpec
+from spanward.store.delta import LakeTable
+from spanward.store.errors import SpanwardError, StoreError
+from spanward.store.hot import HotRows
+from spanward.store.schema import SPANS
+
+
+class Snapshot:
+    """Never changes, whatever is written meanwhile. Its files stay readable for the reader grace of the retention.
+
+    Attributes:
+        version: of the Delta table.
+        sequence: the last record of the log that this version holds; the rows of later ones come from memory.
+        tenant: whose spans these are; None for everybody's.
+    """
+
+    def __init__(
+        self,
+        table: LakeTable,
+        files: Iterable[LakeFile],
+        hot: Sequence[HotRows],
+        *,
+        version: int,
+        sequence: int,
+        tenant: str | None,
+        today: dt.date,
+    ) -> None:
+        self.version = version
+        self.sequence = sequence
+        self.tenant = tenant
+        self._table = table
+        self._today = today
+        self._files = [file for file in files if not is_expired(file, today)]
+        self._hot = hot
+
+    def dataset(self) -> ds.Dataset:
+        """One dataset over files and hot rows, for scanning with projection and filter (also by DuckDB).
+
+        Files are skipped by partition, tenant, trace id and start time; payload columns are decrypted only where they
+        are asked for. Scanning raises KeyringError where a key was destroyed.
+        """
+        return self._dataset
+
+    def to_table(self, *, columns: Sequence[str] | None = None, filter: pc.Expression | None = None) -> pa.Table:  # noqa: A002 - Arrow's own name for it
+        """The rows for which the Arrow expression holds, in no particular order.
+
+        Args:
+            columns: names of `SPANS`; None for all.
+            filter: rows to keep; None for all.
+
+        Raises:
+            KeyringError: a payload column was asked for whose key was destroyed or belongs to another keyring.
+            StoreError: a file cannot be read.
+        """
+        wanted = list(columns) if columns is not None else SPANS_TABLE.schema.names
+        return read(self._dataset, wanted, filter)
+
+    def count_rows(self) -> int:
+        """How many spans there are."""
+        return int(self._dataset.count_rows())
+
+    @cached_property
+    def _dataset(self) -> ds.Dataset:
+        parts = [files_dataset(self._files, self._table), ds.dataset(hot_table(self._hot, None, self._today))]
+        whole = ds.dataset(parts)
+        return whole if self.tenant is None else whole.filter(ds.field("tenant") == self.tenant)
+
+
+def is_expired(file: LakeFile, today: dt.date) -> bool:
+    """Whether no row of a file may be shown any more."""
+    expires_on = expiry(file.partition)
+    return expires_on is not None and expires_on <= today
+
+
+def expiry(partition: Any) -> dt.date | None:
+    """The first UTC day on which the rows of a partition must be gone; None for never.
+
+    Raises:
+        StoreError: the partition's retention is none.
+    """
+    if "retention" not in partition:
+        return None
+    try:
+        return Retention.parse(partition["retention"]).expires_on(dt.date.fromisoformat(partition["date"]))
+    except ValueError as error:
+        raise StoreError(
+            f"partition {dict(partition)} has no valid retention: {error}; rewrite it with a valid one"
+        ) from error
+
+
+def files_dataset(files: Iterable[LakeFile], table: LakeTable) -> ds.Dataset:
+    """The given files of a table, decrypting, with the partition columns in their place."""
+    return _dataset_of(files, str(table.folder), table.spec, table.cipher)
+
+
+def _dataset_of(files: Iterable[LakeFile], root: str, spec: TableSpec, cipher: PartitionCipher) -> ds.Dataset:
+    file_format = cipher.file_format()
+    filesystem = fs.LocalFileSystem()
+    fragments = [file_format.make_fragment(f"{root}/{file.path}", filesystem, file.guarantee) for file in files]
+    return ds.FileSystemDataset(fragments, spec.schema, file_format, filesystem)
+
+
+def hot_table(entries: Iterable[HotRows], tenant: str | None, today: dt.date) -> pa.Table:
+    """Hot rows as a table of the lake's types, without what has expired."""
+    rows = pa.Table.from_batches([entry.rows for entry in entries], SPANS)
+    keep = unexpired(today)
+    if tenant is not None:
+        keep &= pc.field("tenant") == tenant
+    return rows.filter(keep).cast(SPANS_TABLE.schema)
+
+
+def unexpired(today: dt.date) -> pc.Expression:
+    """The rows that may be shown on a day."""
+    expires_on = pc.field("expires_on")
+    return expires_on.is_null() | (expires_on > pa.scalar(today, pa.date32()))
+
+
+def read(dataset: ds.Dataset, columns: Sequence[str], condition: pc.Expression | None) -> pa.Table:
+    """Scan a dataset.
+
+    Raises:
+        KeyringError: a key is missing.
+        StoreError: a file cannot be read.
+    """
+    try:
+        return dataset.to_table(columns=list(columns), filter=condition)
+    except SpanwardError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"the lake cannot be read: {error}; take a new snapshot, or restore the files") from error
