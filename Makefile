@@ -5,6 +5,8 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 DEPS := .venv/.deps.stamp
 ENV := .venv/.env.stamp
+KERNEL := .venv/.kernel.stamp
+RUST := $(shell find native/src native/Cargo.toml native/Cargo.lock native/pyproject.toml native/python -name '*.py' -o -name '*.pyi' -o -name '*.rs' -o -name '*.toml' -o -name '*.lock' 2>/dev/null)
 UV_PIN := 0.13.8
 JOBS ?= 2
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -12,39 +14,44 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test jaeger-test check fix bench clean lock setup help
+.PHONY: demo test jaeger-test check check-kernel fix bench clean lock setup kernel help
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(ENV)  ## run the main job end to end and verify it (KEEP=1 leaves the sidecar running)
+demo: $(ENV) $(KERNEL)  ## run the main job end to end and verify it (KEEP=1 leaves the sidecar running)
 	$(BIN)/spanward demo $(if $(KEEP),--keep)
 
-test: $(ENV)  ## run every test, with coverage
+test: $(ENV) $(KERNEL)  ## run every test, with coverage
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 jaeger-test: $(ENV)  ## build a real Jaeger (needs Go) and hold the storage API against it
 	binary=$$(sh tools/jaeger.sh) && SPANWARD_JAEGER=$$binary $(BIN)/python -m pytest -m jaeger tests/e2e
 
-check: $(ENV)  ## lint, types, import rules
+check: $(ENV) $(KERNEL) check-kernel  ## lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+check-kernel: $(ENV) $(KERNEL)
+	@sh tools/kernel.sh check $(BIN)
+
+kernel: $(KERNEL)  ## build the compiled kernel (needs Rust; without it the policy runs in Python)
+
 fix: $(ENV)  ## format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(ENV)  ## spans per CPU-second of the whole job
+bench: $(ENV) $(KERNEL)  ## spans per CPU-second of the whole job
 	$(BIN)/python bench/run.py
 
 lock: $(UV)  ## resolve the dependencies anew into requirements-dev.txt
 	sh tools/lock.sh $(UV)
 
 clean:  ## remove the environment and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* dist build
+	rm -rf .venv native/target .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* dist build
 
 setup: $(ENV)  ## make the environment only
 
@@ -60,4 +67,8 @@ $(DEPS): requirements-dev.txt | $(UV)
 
 $(ENV): pyproject.toml $(DEPS)
 	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(KERNEL): $(RUST) | $(ENV)
+	@sh tools/kernel.sh build $(BIN)
 	@touch $@

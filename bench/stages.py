@@ -1,6 +1,6 @@
 """Where the time goes: CPU and wall time per span of each stage of the job, in this process.
 
-    python bench/stages.py [--requests 40] [--spans-per-request 512] [--record-spans 4096] [--json]
+    python bench/stages.py [--requests 40] [--spans-per-request 512] [--record-spans 4096] [--engine auto] [--json]
 
 The stages are those of a span's way from the receiver to the lake, each on all requests before the next one begins. The
 sum is what the work itself costs; what the server needs beyond it is transport, event loop and threads.
@@ -30,12 +30,14 @@ from bench.machine import describe  # noqa: E402 - the line above makes it impor
 from bench.workload import generate  # noqa: E402
 from spanward.connector.percentiles.aggregate import SPAN_COLUMNS, aggregate  # noqa: E402
 from spanward.processor.governance.decode_protobuf import decode_protobuf  # noqa: E402
+from spanward.processor.governance.kernel import Engine, Kernel, load_kernel  # noqa: E402
 from spanward.processor.governance.limits import Limits  # noqa: E402
 from spanward.processor.policy.config import Policy  # noqa: E402
 from spanward.processor.policy.governor import Governor  # noqa: E402
+from spanward.processor.policy.keys import HashKey  # noqa: E402
 from spanward.processor.policy.span import SpanRecord  # noqa: E402
 from spanward.store.batch import Batch, Signal  # noqa: E402
-from spanward.store.clock import SystemClock  # noqa: E402
+from spanward.store.clock import Clock, SystemClock  # noqa: E402
 from spanward.store.layout import intake_folder  # noqa: E402
 from spanward.store.log import IntakeLog  # noqa: E402
 from spanward.store.records import SpansRecord, concatenate, encode  # noqa: E402
@@ -71,16 +73,15 @@ class Stopwatch:
         return results
 
 
-def measure(requests: Sequence[bytes], spans: int, record_spans: int, data: Path) -> list[Stage]:
+def measure(requests: Sequence[bytes], spans: int, record_spans: int, data: Path, engine: Engine) -> list[Stage]:
     """Take requests all the way into a lake at `data`; `record_spans` spans share a log record."""
     watch, clock = Stopwatch(spans), SystemClock()
     store = SpanStore.open(data)
     log = IntakeLog.open(intake_folder(data, "traces"), store.keyring, clock=clock)
     try:
-        governor, limits = Governor(Policy(), store.keyring.hash_keys()), Limits()
-        records = watch.each("decode", lambda body: decode_protobuf(body, limits).records, requests)
-        watch.each("policy", governor.govern, records)
-        rows = watch.each("rows", lambda batch: _rows(batch, clock.now_ns()), records)
+        keys, limits = store.keyring.hash_keys(), Limits()
+        kernel = load_kernel(engine, Policy(), keys, limits)
+        rows = _by_kernel(watch, kernel, requests, clock) if kernel else _by_twin(watch, keys, limits, requests, clock)
         groups = _grouped(rows, record_spans)
         payloads = watch.each("log: encode", lambda group: encode(SpansRecord(concatenate(group), [])), groups)
         sequences = watch.each("log: encrypt, write, fsync", log.append, payloads)
@@ -93,6 +94,25 @@ def measure(requests: Sequence[bytes], spans: int, record_spans: int, data: Path
         log.close()
         store.close()
     return watch.stages
+
+
+def _by_kernel(watch: Stopwatch, kernel: Kernel, requests: Sequence[bytes], clock: Clock) -> list[pa.RecordBatch]:
+    def decode(body: bytes) -> pa.RecordBatch:
+        governed = kernel.decode(body, "default", clock.now_ns())
+        if governed is None:
+            raise ValueError("the kernel leaves a request of the workload to Python")
+        return governed.rows
+
+    return watch.each("kernel: decode, policy, rows", decode, requests)
+
+
+def _by_twin(
+    watch: Stopwatch, keys: Sequence[HashKey], limits: Limits, requests: Sequence[bytes], clock: Clock
+) -> list[pa.RecordBatch]:
+    governor = Governor(Policy(), keys)
+    records = watch.each("decode", lambda body: decode_protobuf(body, limits).records, requests)
+    watch.each("policy", governor.govern, records)
+    return watch.each("rows", lambda batch: _rows(batch, clock.now_ns()), records)
 
 
 def _rows(records: Sequence[SpanRecord], received_at_ns: int) -> pa.RecordBatch:
@@ -132,6 +152,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=40)
     parser.add_argument("--spans-per-request", type=int, default=512)
     parser.add_argument("--record-spans", type=int, default=4096, help="spans that share a log record and its fsync")
+    parser.add_argument("--engine", choices=list(Engine), default=Engine.AUTO, help="what decodes and governs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -142,8 +163,9 @@ def main(arguments: list[str] | None = None) -> int:
     workload = generate(options.requests, options.spans_per_request)
     with tempfile.TemporaryDirectory(prefix="spanward-stages-") as folder:
         # libraries set themselves up on first use; that is no cost of a span
-        measure(workload.requests[:2], 2 * options.spans_per_request, options.record_spans, Path(folder) / "warm-up")
-        stages = measure(workload.requests, workload.manifest.spans, options.record_spans, Path(folder) / "data")
+        engine, at_a_time = Engine(options.engine), options.record_spans
+        measure(workload.requests[:2], 2 * options.spans_per_request, at_a_time, Path(folder) / "warm-up", engine)
+        stages = measure(workload.requests, workload.manifest.spans, at_a_time, Path(folder) / "data", engine)
     if options.json:
         report: dict[str, Any] = {"machine": describe(), "stages": [asdict(stage) for stage in stages]}
         sys.stdout.write(json.dumps(report) + "\n")

@@ -10,16 +10,8 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import (
-    AnyValue,
-    ArrayValue,
-    EntityRef,
-    InstrumentationScope,
-    KeyValue,
-    KeyValueList,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from spanward.processor.governance.decode_json import decode_json
 from spanward.processor.governance.decode_protobuf import decode_protobuf
@@ -29,84 +21,7 @@ from spanward.processor.policy.span import Verdict
 from spanward.store.errors import InvalidRequestError
 from spanward.store.otlp import to_traces_data
 from spanward.store.rows import build_rows
-from spanward.store.schema import PROMOTED_DOUBLES, PROMOTED_INTS, PROMOTED_STRINGS
-
-UINT32 = st.integers(0, (1 << 32) - 1)
-INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
-TIME = st.integers(0, (1 << 63) - 1)
-ENUM = st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(0, 5)
-TEXT = st.text(max_size=8)
-KEY = st.sampled_from(["service.name", "@k", *PROMOTED_STRINGS, *PROMOTED_INTS, *PROMOTED_DOUBLES]) | TEXT
-
-
-def ids(length: int) -> st.SearchStrategy[bytes]:
-    return st.binary(min_size=length, max_size=length).filter(any)
-
-
-def deeper(values: st.SearchStrategy[AnyValue]) -> st.SearchStrategy[AnyValue]:
-    pairs = st.builds(KeyValue, key=KEY, value=values)
-    return st.builds(AnyValue, array_value=st.builds(ArrayValue, values=st.lists(values, max_size=3))) | st.builds(
-        AnyValue, kvlist_value=st.builds(KeyValueList, values=st.lists(pairs, max_size=3))
-    )
-
-
-PLAIN = st.one_of(
-    st.builds(AnyValue, string_value=TEXT),
-    st.builds(AnyValue, bool_value=st.booleans()),
-    st.builds(AnyValue, int_value=INT64),
-    st.builds(AnyValue, double_value=st.floats()),
-    st.builds(AnyValue, bytes_value=st.binary(max_size=6)),
-    st.just(AnyValue()),
-)
-VALUES = st.recursive(PLAIN, deeper, max_leaves=6)
-ATTRIBUTES = st.lists(st.builds(KeyValue, key=KEY, value=VALUES), max_size=6)
-EVENTS = st.builds(Span.Event, time_unix_nano=TIME, name=TEXT, attributes=ATTRIBUTES, dropped_attributes_count=UINT32)
-LINKS = st.builds(
-    Span.Link,
-    trace_id=ids(16) | st.just(bytes(16)) | st.just(b""),
-    span_id=ids(8) | st.just(b""),
-    trace_state=TEXT,
-    attributes=ATTRIBUTES,
-    dropped_attributes_count=UINT32,
-    flags=UINT32,
-)
-SPANS = st.builds(
-    Span,
-    trace_id=ids(16),
-    span_id=ids(8),
-    parent_span_id=st.just(b"") | ids(8),
-    trace_state=TEXT,
-    flags=UINT32,
-    name=TEXT,
-    kind=ENUM,
-    start_time_unix_nano=TIME,
-    end_time_unix_nano=TIME,
-    attributes=ATTRIBUTES,
-    dropped_attributes_count=UINT32,
-    events=st.lists(EVENTS, max_size=2),
-    dropped_events_count=UINT32,
-    links=st.lists(LINKS, max_size=2),
-    dropped_links_count=UINT32,
-    status=st.builds(Status, message=TEXT, code=ENUM),
-)
-SCOPES = st.builds(
-    InstrumentationScope, name=TEXT, version=TEXT, attributes=ATTRIBUTES, dropped_attributes_count=UINT32
-)
-ENTITIES = st.builds(
-    EntityRef,
-    schema_url=TEXT,
-    type=TEXT,
-    id_keys=st.lists(TEXT, max_size=2),
-    description_keys=st.lists(TEXT, max_size=2),
-)
-RESOURCES = st.builds(
-    Resource, attributes=ATTRIBUTES, dropped_attributes_count=UINT32, entity_refs=st.lists(ENTITIES, max_size=1)
-)
-SCOPE_SPANS = st.builds(ScopeSpans, scope=SCOPES, schema_url=TEXT, spans=st.lists(SPANS, max_size=2))
-RESOURCE_SPANS = st.builds(
-    ResourceSpans, resource=RESOURCES, schema_url=TEXT, scope_spans=st.lists(SCOPE_SPANS, max_size=2)
-)
-REQUESTS = st.builds(TracesData, resource_spans=st.lists(RESOURCE_SPANS, max_size=2))
+from tests.support.otlp_requests import REQUESTS, TEXT, damage
 
 
 def otlp_json(data: TracesData) -> bytes:
@@ -214,13 +129,8 @@ def _messages_with_keys(data: TracesData) -> list[KeyValue]:
 @settings(max_examples=300, deadline=None)
 def test_damaged_protobuf_is_decoded_or_refused(data: TracesData, draw: st.DataObject) -> None:
     """Any request with bytes changed, cut out and put in: rows, or an InvalidRequestError, and nothing else."""
-    body = bytearray(data.SerializeToString())
-    for _ in range(draw.draw(st.integers(1, 4))):
-        start = draw.draw(st.integers(0, len(body)))
-        end = draw.draw(st.integers(start, min(len(body), start + 4)))
-        body[start:end] = draw.draw(st.binary(max_size=4))
     with suppress(InvalidRequestError):
-        rows_of(decode_protobuf(bytes(body), Limits()))
+        rows_of(decode_protobuf(damage(data.SerializeToString(), draw), Limits()))
 
 
 @given(REQUESTS, st.data())

@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
+from spanward.processor.governance.kernel import Engine
 from spanward.processor.governance.limits import MAX_NESTING, Limits
 from spanward.processor.policy.config import Policy
 from spanward.sidecar.component import Config
@@ -48,6 +49,10 @@ class PolicyConfig(Config):
 
     limits: LimitsConfig = LimitsConfig()
     """Bounds on one request."""
+
+    engine: Engine = Engine.AUTO
+    """What works: `auto` (the compiled kernel where it is installed and can do what the policy asks for, else Python),
+    `kernel` (refuse to start without it) or `python`. The rows are the same."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Tally
 from collections.abc import Collection
 from typing import Final
 
+import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
 from spanward.processor.governance.decode_json import decode_json
 from spanward.processor.governance.decode_protobuf import decode_protobuf
-from spanward.processor.governance.limits import Limits
+from spanward.processor.governance.governed import GovernedRows
+from spanward.processor.governance.kernel import Kernel
+from spanward.processor.governance.limits import Limits, check_shared
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.span import SpanRecord
 from spanward.sidecar.component import Decoded, Encoding
@@ -18,32 +22,65 @@ from spanward.sidecar.instruments import counter
 from spanward.store.batch import Batch, Signal
 from spanward.store.rows import build_rows
 
+_LOGGER: Final = logging.getLogger(__name__)
 _OTHER: Final = "other"
 _DECODERS: Final = {Encoding.PROTOBUF: decode_protobuf, Encoding.JSON: decode_json}
 
 
 class Governance:
-    """Decodes a request, lets the policy work on its spans, and makes rows of what may be stored."""
+    """Decodes a request, lets the policy work on its spans, and makes rows of what may be stored.
 
-    def __init__(self, governor: Governor, limits: Limits, metrics: CollectorRegistry, processor: str) -> None:
+    The compiled kernel does all of it in one pass where there is one; what it leaves, and everything where there is
+    none, the twin in Python does.
+    """
+
+    def __init__(
+        self,
+        governor: Governor,
+        limits: Limits,
+        metrics: CollectorRegistry,
+        processor: str,
+        kernel: Kernel | None = None,
+    ) -> None:
         self._governor = governor
         self._limits = limits
+        self._kernel = kernel
         self._counters = _Counters(metrics, processor, governor.rules)
 
     async def start(self) -> None:
-        """Nothing to open: the policy was read when the component was made."""
+        """Say once which of the two runs. Nothing to open: the policy was read when the component was made."""
+        _LOGGER.info("the policy runs in %s", "Python" if self._kernel is None else "the compiled kernel")
 
     async def shutdown(self) -> None:
         """Nothing to close."""
 
     def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
         """See `spanward.sidecar.component.Decoder`."""
+        if self._kernel is not None and encoding is Encoding.PROTOBUF:
+            governed = self._kernel.decode(body, tenant, received_at_ns)
+            if governed is not None:
+                self._counters.count("kernel", governed)
+                return Decoded(Batch(Signal.TRACES, governed.rows), dropped=governed.dropped)
+        return self._decode(body, encoding, tenant, received_at_ns)
+
+    def _decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
         spans = _DECODERS[encoding](body, self._limits)
+        check_shared(spans.records)
         self._governor.govern(spans.records)
         rows = build_rows(spans.records, tenant=tenant, received_at_ns=received_at_ns)
-        dropped = len(spans.records) - rows.num_rows
-        self._counters.count(spans.records, spans.rejected, dropped)
-        return Decoded(Batch(Signal.TRACES, rows), spans.rejected, dropped, spans.message)
+        governed = _governed(spans.records, rows)
+        self._counters.count("python", governed, spans.rejected)
+        return Decoded(Batch(Signal.TRACES, rows), spans.rejected, governed.dropped, spans.message)
+
+
+def _governed(records: list[SpanRecord], rows: pa.RecordBatch) -> GovernedRows:
+    verdicts = [record.verdict for record in records if record.verdict is not None]
+    return GovernedRows(
+        rows,
+        dropped=len(records) - rows.num_rows,
+        pii=Tally(entity for verdict in verdicts for entity in verdict.pii),
+        violations=Tally(rule for verdict in verdicts for rule in verdict.quality_violations),
+    )
 
 
 class _Counters:
@@ -52,6 +89,9 @@ class _Counters:
     def __init__(self, metrics: CollectorRegistry, processor: str, rules: Collection[str]) -> None:
         self._processor = processor
         self._rules = rules
+        self._requests = counter(
+            metrics, "spanward_policy_requests", "Requests decoded, by what did it.", ("processor", "engine")
+        )
         self._spans = counter(
             metrics, "spanward_policy_spans", "Spans, by what became of them.", ("processor", "outcome")
         )
@@ -65,17 +105,15 @@ class _Counters:
             ("processor", "rule"),
         )
 
-    def count(self, records: list[SpanRecord], rejected: int, dropped: int) -> None:
-        outcomes = {"stored": len(records) - dropped, "rejected": rejected, "dropped": dropped}
+    def count(self, engine: str, governed: GovernedRows, rejected: int = 0) -> None:
+        self._requests.labels(self._processor, engine).inc()
+        outcomes = {"stored": governed.rows.num_rows, "rejected": rejected, "dropped": governed.dropped}
         for outcome, spans in outcomes.items():
             self._spans.labels(self._processor, outcome).inc(spans)
-        verdicts = [record.verdict for record in records if record.verdict is not None]
-        for entity, spans in Tally(entity for verdict in verdicts for entity in verdict.pii).items():
+        for entity, spans in governed.pii.items():
             self._pii.labels(self._processor, entity).inc(spans)
-        for rule, spans in Tally(
-            self._known(rule) for verdict in verdicts for rule in verdict.quality_violations
-        ).items():
-            self._violations.labels(self._processor, rule).inc(spans)
+        for rule, spans in governed.violations.items():
+            self._violations.labels(self._processor, self._known(rule)).inc(spans)
 
     def _known(self, rule: str) -> str:
         """A rule's name as a label: senders claim what names they like, and metrics must not grow by that."""

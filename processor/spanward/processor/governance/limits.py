@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from spanward.processor.policy.span import SpanRecord
+from spanward.processor.policy.span import ResourceRecord, ScopeRecord, SpanRecord
+from spanward.store.errors import InvalidRequestError
+from spanward.store.values import dumps, dumps_attributes
 
 INT64_MAX: Final = (1 << 63) - 1
 INT64_MIN: Final = -(1 << 63)
@@ -15,6 +19,9 @@ UINT32_MAX: Final = (1 << 32) - 1
 
 MAX_NESTING: Final = 32
 """Protobuf parsers stop at 100 nested messages, and one level of an attribute map is three of them."""
+
+MAX_SHARED_BYTES: Final = 256 << 20
+"""What the rows of one request may repeat of their resources and scopes."""
 
 _REASONS_SHOWN: Final = 3
 
@@ -96,3 +103,37 @@ def check_time(nanoseconds: int, name: str) -> None:
     """
     if nanoseconds > INT64_MAX:
         raise RefusedError(f"{name} is past 2^63-1 nanoseconds")
+
+
+def check_shared(records: Sequence[SpanRecord]) -> None:
+    """Refuse spans that share so much that a row for each would fill the memory.
+
+    What a resource and a scope hold stands in the row of each of their spans: a request of a few megabytes, with one
+    resource of a megabyte and spans of forty bytes, would make rows of a hundred gigabytes.
+
+    Raises:
+        InvalidRequestError: the rows would repeat more than `MAX_SHARED_BYTES`.
+    """
+    total = 0
+    for parts in (_weigh(record.resource for record in records), _weigh(record.scope for record in records)):
+        total += sum(size * spans for size, spans in parts)
+    if total > MAX_SHARED_BYTES:
+        raise InvalidRequestError(
+            f"the rows of these spans would repeat {total >> 20} MiB of what their resources and scopes share, more "
+            f"than {MAX_SHARED_BYTES >> 20} MiB; send smaller batches or smaller resources"
+        )
+
+
+def _weigh(shared: Iterable[ResourceRecord | ScopeRecord]) -> Iterable[tuple[int, int]]:
+    """The size of each distinct object and how many spans share it."""
+    distinct: dict[int, ResourceRecord | ScopeRecord] = {}
+    counts: Counter[int] = Counter()
+    for item in shared:
+        distinct[id(item)] = item
+        counts[id(item)] += 1
+    return [(_size(item), counts[key]) for key, item in distinct.items()]
+
+
+def _size(item: ResourceRecord | ScopeRecord) -> int:
+    named = len(item.name) + len(item.version) if isinstance(item, ScopeRecord) else len(dumps(item.entity_refs))
+    return len(dumps_attributes(item.attributes)) + len(item.schema_url) + named

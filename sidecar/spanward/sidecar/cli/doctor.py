@@ -30,6 +30,7 @@ _EXTRAS: Final = {
 }
 _OPTIONAL: Final = {
     "polars": "not needed; pip install polars to read the tables with it",
+    "spanward.native": "not needed; the compiled kernel does the same for a fraction of the CPU: pip install ./native",
 }
 
 

@@ -1,0 +1,133 @@
+//! The compiled kernel of spanward: OTLP bytes to governed Arrow arrays in one pass.
+//!
+//! The pure-Python twin (`spanward.processor`) is the oracle: both make the same rows of the same requests.
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule, PyDict};
+
+mod arrow;
+mod columns;
+mod kernel;
+mod keys;
+mod labels;
+mod plan;
+mod privacy;
+mod quality;
+mod redact;
+mod rows;
+mod scan;
+mod shared;
+mod span;
+mod value;
+mod wire;
+
+use arrow::CArray;
+use privacy::tokens::HashKey;
+
+/// The policy, compiled; decodes and governs requests. Safe to call from several threads.
+///
+/// Args:
+///     plan: JSON, made by `spanward.processor.governance.kernel_plan`.
+///     key_id: id of the hash key; without a key, values that would be hashed are masked.
+///     key_secret: the key itself.
+///
+/// Raises:
+///     ValueError: the plan is malformed, or asks for what only the twin can do.
+#[pyclass(frozen, module = "spanward.native._native")]
+struct Kernel {
+    inner: kernel::Kernel,
+}
+
+/// A decoded request: the governed rows and what was found.
+#[pyclass(frozen, get_all, module = "spanward.native._native")]
+struct Decoded {
+    /// A capsule "arrow_array" of the C data interface: a struct array of the table's columns.
+    array: Py<PyCapsule>,
+    /// Spans that a rule said not to store.
+    dropped: usize,
+    /// Spans that held personal data, by its type.
+    pii: Py<PyDict>,
+    /// Spans that broke a quality rule, by its name.
+    violations: Py<PyDict>,
+}
+
+#[pymethods]
+impl Kernel {
+    #[new]
+    #[pyo3(signature = (plan, key_id = None, key_secret = None))]
+    fn new(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> PyResult<Self> {
+        let key = key_id.zip(key_secret).map(|(id, secret)| HashKey::new(id, &secret));
+        let inner = plan::Plan::compile(plan, key).and_then(kernel::Kernel::new).map_err(PyValueError::new_err)?;
+        Ok(Kernel { inner })
+    }
+
+    /// Decodes one request in protobuf; `None` for one that only the twin can read.
+    ///
+    /// Raises:
+    ///     RuntimeError: the kernel failed, which is a bug; the process and later requests are not hurt.
+    fn decode(
+        &self,
+        py: Python<'_>,
+        body: &Bound<'_, PyBytes>,
+        tenant: &str,
+        received_at_ns: i64,
+    ) -> PyResult<Option<Decoded>> {
+        let bytes = body.as_bytes();
+        let work = AssertUnwindSafe(|| self.inner.decode(bytes, tenant, received_at_ns));
+        let outcome = py.detach(|| catch_unwind(work));
+        match outcome {
+            Ok(Ok(decoded)) => Ok(Some(Decoded::new(py, decoded)?)),
+            Ok(Err(wire::Irregular)) => Ok(None),
+            Err(_) => Err(PyRuntimeError::new_err("the kernel failed on a request; please report it")),
+        }
+    }
+}
+
+const ARROW_ARRAY: &CStr = c"arrow_array";
+
+impl Decoded {
+    fn new(py: Python<'_>, decoded: kernel::Decoded) -> PyResult<Self> {
+        let array = arrow::export(decoded.rows);
+        let capsule = PyCapsule::new_with_value_and_destructor(py, array, ARROW_ARRAY, |mut array: CArray, _| {
+            array.release_if_owned();
+        })?;
+        let pii = PyDict::new(py);
+        for (name, count) in decoded.pii {
+            pii.set_item(name, count)?;
+        }
+        let violations = PyDict::new(py);
+        for (name, count) in decoded.violations {
+            violations.set_item(name, count)?;
+        }
+        Ok(Decoded {
+            array: capsule.unbind(),
+            dropped: decoded.dropped,
+            pii: pii.unbind(),
+            violations: violations.unbind(),
+        })
+    }
+}
+
+/// One find: entity, start and end in characters, value, whether it is a token.
+type Found = (&'static str, usize, usize, String, bool);
+
+/// Every hit and token in a text, in order of position, as `spanward.processor.policy.privacy.detect.find` has them.
+#[pyfunction]
+fn find(text: &str) -> Vec<Found> {
+    let characters = |end: usize| text[..end].chars().count();
+    privacy::detect::find(text)
+        .into_iter()
+        .map(|hit| (hit.entity.name(), characters(hit.start), characters(hit.end), hit.value.into_owned(), hit.token))
+        .collect()
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Kernel>()?;
+    module.add_class::<Decoded>()?;
+    module.add_function(wrap_pyfunction!(find, module)?)
+}

@@ -1,0 +1,94 @@
+"""The compiled kernel, where it is installed and can do what the policy asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib import import_module
+from typing import Any, Final
+
+import pyarrow as pa
+
+from spanward.processor.governance.governed import GovernedRows
+from spanward.processor.governance.kernel_plan import UnsupportedError, compile_plan
+from spanward.processor.governance.limits import Limits
+from spanward.processor.policy.config import Policy
+from spanward.processor.policy.keys import HashKey
+from spanward.store.errors import ConfigurationError
+from spanward.store.schema import SPANS
+
+_LOGGER: Final = logging.getLogger(__name__)
+_MODULE: Final = "spanward.native"
+_INSTALL: Final = "pip install spanward-native, or pip install ./native from a checkout with Rust"
+
+
+class Engine(StrEnum):
+    """What decodes and governs."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    PYTHON = "python"
+
+
+class _Exported:
+    """An array of the kernel with the table's schema, as Arrow's PyCapsule interface wants them."""
+
+    def __init__(self, array: object) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        del requested_schema
+        return SPANS.__arrow_c_schema__(), self._array
+
+
+class Kernel:
+    """Decodes and governs requests as the twin does. Safe to call from several threads."""
+
+    def __init__(self, native: Any) -> None:
+        """Args: `native` is a `spanward.native.Kernel`."""
+        self._native = native
+        self._failed = False
+
+    def decode(self, body: bytes, tenant: str, received_at_ns: int) -> GovernedRows | None:
+        """One protobuf request; None for one that the twin has to read.
+
+        That is any request with something unusual in it: a span to refuse, a field that does not fit, deep nesting.
+        """
+        try:
+            decoded = self._native.decode(body, tenant, received_at_ns)
+        except RuntimeError as error:  # a bug of the kernel must not cost the client its spans
+            if not self._failed:
+                self._failed = True
+                _LOGGER.error("%s; the request was decoded in Python; this is said once", error)  # noqa: TRY400
+            return None
+        if decoded is None:
+            return None
+        rows = pa.record_batch(_Exported(decoded.array))
+        return GovernedRows(rows, decoded.dropped, decoded.pii, decoded.violations)
+
+
+def load_kernel(engine: Engine, policy: Policy, keys: Sequence[HashKey], limits: Limits) -> Kernel | None:
+    """The kernel for a policy; None where Python has to do.
+
+    Raises:
+        ConfigurationError: the engine is KERNEL, and it is not installed or cannot do what the policy asks for.
+    """
+    if engine is Engine.PYTHON:
+        return None
+    try:
+        return Kernel(_make(compile_plan(policy, limits), keys))
+    except (UnsupportedError, ValueError, ImportError) as error:
+        missing = isinstance(error, ImportError)
+        why = f"spanward-native is not installed ({_INSTALL})" if missing else str(error)
+        if engine is Engine.KERNEL:
+            raise ConfigurationError(
+                f"policy: engine is 'kernel', but {why}; mend that, or set engine to 'auto'"
+            ) from error
+        _LOGGER.log(logging.INFO if missing else logging.WARNING, "the policy runs in Python, slower: %s", why)
+        return None
+
+
+def _make(plan: str, keys: Sequence[HashKey]) -> Any:
+    native = import_module(_MODULE)
+    return native.Kernel(plan, keys[0].id, keys[0].secret) if keys else native.Kernel(plan)

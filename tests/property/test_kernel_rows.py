@@ -1,0 +1,183 @@
+"""The compiled kernel makes the rows that the Python twin makes, or leaves the request to it."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from spanward.processor.governance.decode_protobuf import decode_protobuf
+from spanward.processor.governance.governed import GovernedRows
+from spanward.processor.governance.kernel import Engine, Kernel, load_kernel
+from spanward.processor.governance.limits import Limits
+from spanward.processor.policy.config import Policy
+from spanward.processor.policy.governor import Governor
+from spanward.processor.policy.keys import HashKey
+from spanward.processor.policy.privacy.entities import Entity
+from spanward.store.errors import InvalidRequestError
+from spanward.store.rows import build_rows
+from spanward.store.text import well_formed
+from tests.support.otlp_requests import KEY, damage, requests
+from tests.support.planted_texts import PLANTED_TEXTS
+
+pytest.importorskip("spanward.native", reason="the kernel is not built: `make kernel` builds it (needs Rust)")
+
+HASH_KEY: Final = HashKey("k1", b"0123456789abcdef0123456789abcdef")
+NOW: Final = 1_763_700_000_123_456_789
+HOTROD: Final = Path(__file__).parents[1] / "data" / "hotrod.otlp"
+
+POLICIES: Final[Mapping[str, Any]] = {
+    "default": {},
+    "tag": {"privacy": {"actions": dict.fromkeys(Entity, "tag")}},
+    "mask": {"privacy": {"actions": dict.fromkeys(Entity, "mask"), "person_keys": ["user.id", "enduser.id", "@k"]}},
+    "drop": {"privacy": {"actions": dict.fromkeys(Entity, "drop")}},
+    "labels": {
+        "defaults": {"classification": "public", "retention": "7d"},
+        "labels": [
+            {"match": {"attribute": "http.*=GET"}, "classification": "restricted", "retention": "permanent"},
+            {"match": {"operation": "*[0-9]*"}, "classification": "confidential", "retention": "365d"},
+            {"match": {"event_type": "?"}, "drop": True},
+            {"match": {"service": "*e*", "attribute": "user.id"}, "retention": "2d"},
+        ],
+        "privacy": {"classes": {"public": {"email": "tag"}, "restricted": {"ipv4": "drop"}}},
+    },
+    "exceptions": {
+        "privacy": {
+            "allow": {
+                "values": ["Alice@example.com"],
+                "networks": ["10.0.0.0/8", "2001:db8::/32"],
+                "keys": [{"keys": ["url.*"], "entities": ["email", "card"]}],
+            },
+            "key_rules": [{"pattern": r"(^|_)user_id$", "entity": "us_ssn", "action": "hash"}],
+        }
+    },
+    "off": {"privacy": {"enabled": False}, "quality": {"anomaly": {"enabled": False}}},
+    "short": {"limits": {"max_text_length": 1000, "max_depth": 1}},
+}
+
+CLAIMS: Final = (
+    "spanward.classification", "spanward.retention", "spanward.contains_pii", "spanward.privacy.tags", "spanward.pii",
+    "spanward.subjects", "spanward.quality.violations", "spanward.quality.score", "spanward.memory_mb",
+    "spanward.event.type", "http.request.header.authorization", "password", "user.email", "app.version", "ssn",
+)  # fmt: skip
+CLAIMED: Final = st.sampled_from(
+    ["public", "CONFIDENTIAL ", "secret", "7d", "permanent", "P30D", "0d", "40000", "email,card", "email,email", "odd",
+     "k1:0123456789abcdef0123456789abcdef", "anomaly,slow", "alice@example.com", "a.b", ""],
+)  # fmt: skip
+TEXTS: Final = (PLANTED_TEXTS | CLAIMED).map(well_formed)
+PLANTED: Final = requests(TEXTS, st.sampled_from(CLAIMS) | KEY | TEXTS)
+
+
+class Pair:
+    """A kernel and its twin under one policy, each with baselines of its own that see the same spans."""
+
+    def __init__(self, name: str, *, key: bool = True) -> None:
+        policy, keys = Policy.model_validate(POLICIES[name]), [HASH_KEY] if key else []
+        kernel = load_kernel(Engine.KERNEL, policy, keys, Limits())
+        assert kernel is not None
+        self.kernel: Kernel = kernel
+        self.governor = Governor(policy, keys)
+
+    def twin(self, body: bytes) -> GovernedRows:
+        spans = decode_protobuf(body, Limits())
+        self.governor.govern(spans.records)
+        rows = build_rows(spans.records, tenant="acme", received_at_ns=NOW)
+        verdicts = [record.verdict for record in spans.records if record.verdict is not None]
+        return GovernedRows(
+            rows,
+            len(spans.records) - rows.num_rows,
+            Counter(entity for verdict in verdicts for entity in verdict.pii),
+            Counter(rule for verdict in verdicts for rule in verdict.quality_violations),
+        )
+
+    def compare(self, body: bytes) -> bool:
+        """Whether the kernel took the request; if so, all that it made of it is what the twin makes."""
+        made = self.kernel.decode(body, "acme", NOW)
+        if made is None:
+            return False
+        made.rows.validate(full=True)
+        expected = self.twin(body)
+        assert text_of(made.rows) == text_of(expected.rows)
+        assert made.rows.schema.equals(expected.rows.schema)
+        assert (made.dropped, dict(made.pii), dict(made.violations)) == (
+            expected.dropped,
+            dict(expected.pii),
+            dict(expected.violations),
+        )
+        return True
+
+
+def text_of(rows: pa.RecordBatch) -> dict[str, str]:
+    """Column by column as text: NaN is not equal to itself, and a difference is found in its column."""
+    return {name: repr(rows[name].to_pylist()) for name in rows.schema.names}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@given(data=PLANTED)
+@settings(max_examples=60, deadline=None)
+def test_rows_are_the_same(name: str, data: TracesData) -> None:
+    """Any good request full of personal data and claims, under each policy: equal rows, tags and counts."""
+    Pair(name).compare(data.SerializeToString())
+
+
+@given(data=PLANTED)
+@settings(max_examples=60, deadline=None)
+def test_rows_are_the_same_without_a_key(data: TracesData) -> None:
+    """No hash key: masks instead of hashes, no subjects, on both sides."""
+    Pair("default", key=False).compare(data.SerializeToString())
+
+
+@given(data=requests(), draw=st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_requests_are_left_or_equal(data: TracesData, draw: st.DataObject) -> None:
+    """Any request with damaged bytes: what the kernel takes, the twin makes the same rows of; nothing crashes."""
+    pair, body = Pair("default"), damage(data.SerializeToString(), draw)
+    made = pair.kernel.decode(body, "acme", NOW)
+    if made is None:
+        return
+    try:
+        expected = decode_protobuf(body, Limits())
+    except InvalidRequestError:
+        pytest.fail("the kernel took a request that the twin refuses")
+    assert expected.rejected == 0, expected.message
+    pair.governor.govern(expected.records)
+    rows = build_rows(expected.records, tenant="acme", received_at_ns=NOW)
+    assert text_of(made.rows) == text_of(rows)
+
+
+def bodies() -> Iterator[bytes]:
+    data = HOTROD.read_bytes()
+    position = 0
+    while position < len(data):
+        (size,) = struct.unpack_from("<I", data, position)
+        yield data[position + 4 : position + 4 + size]
+        position += 4 + size
+
+
+def test_recorded_traffic_is_the_kernels_and_equal() -> None:
+    """The recorded HotROD traffic, request by request with growing baselines: all of it is the kernel's, and equal."""
+    pair = Pair("default")
+    taken = [pair.compare(body) for body in bodies()]
+    assert len(taken) == 174
+    assert all(taken)
+
+
+def test_ordinary_requests_are_the_kernels() -> None:
+    """A request with every kind of value, an event, a link and text that is not UTF-8: the kernel takes it."""
+    data = TracesData()
+    span = data.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="n" * 9)
+    span.events.add(name="e").attributes.add(key="list").value.array_value.values.add(string_value="a")
+    span.links.add(trace_id=b"t" * 16, span_id=b"l" * 8)
+    for key, value in (("s", "text"), ("i", 1), ("d", 1.5), ("b", True), ("y", b"bytes")):
+        kind = {str: "string", int: "int", float: "double", bool: "bool", bytes: "bytes"}[type(value)]
+        setattr(span.attributes.add(key=key).value, f"{kind}_value", value)
+    body = data.SerializeToString().replace(b"n" * 9, b"caf\xe9 \xff\xf0\x9f!")
+    assert Pair("default").compare(body)
