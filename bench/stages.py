@@ -89,7 +89,7 @@ def measure(requests: Sequence[bytes], spans: int, record_spans: int, data: Path
         tables = [pa.Table.from_batches([batch.rows]).select(SPAN_COLUMNS) for batch in batches]
         watch.each("sketches", aggregate, [pa.concat_tables(tables)])
         watch.each("hot rows", store.append, batches)
-        watch.each("lake: sort, Parquet, Delta commit", lambda at_most: _commit_all(store, at_most), [50_000])
+        watch.each("lake: Parquet, Delta commit", lambda at_most: _commit_all(store, at_most), [50_000])
     finally:
         log.close()
         store.close()

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from spanward.store.clock import Clock
 from spanward.store.delta import LakeTable
 from spanward.store.errors import ConfigurationError, PermanentError
-from spanward.store.parquet import plan_files
+from spanward.store.parquet import ordered, plan_files
 from spanward.store.snapshot import files_dataset, read
 
 
@@ -38,7 +38,7 @@ class DerivedTables:
             if first <= held < last:
                 raise PermanentError(f"{name}: records {first}..{last} overlap with {held}, which it holds already")
             if last > held:
-                staged = table.stage(list(plan_files(rows, table.spec))) if rows.num_rows else None
+                staged = table.stage(list(plan_files(ordered(rows, table.spec), table.spec))) if rows.num_rows else None
                 table.commit(staged, transaction=(self._app_id, last), now_ns=self._clock.now_ns())
             self._committed[name] = max(last, held)
 

@@ -25,7 +25,7 @@ class TableSpec:
         name: its folder.
         schema: all columns, as they are stored and read back.
         partition_by: columns that are in the path of a file instead of in the file.
-        sort_by: order of the rows of a file.
+        sort_by: order of the rows of a file that was merged.
         statistics: columns whose bounds are recorded, so that readers skip files.
         payload: columns that are encrypted in partitions that are not public.
         plain: columns of many distinct values, for which a dictionary costs and saves nothing (leaf paths).

@@ -17,7 +17,7 @@ from spanward.store._removal import COMPACTED, removals
 from spanward.store.compliance import ComplianceStore
 from spanward.store.delta import LakeTable
 from spanward.store.errors import KeyringError, RetryableError
-from spanward.store.parquet import COMPACTED_ROW_GROUP, plan_files
+from spanward.store.parquet import MERGED, ordered, plan_files
 from spanward.store.snapshot import files_dataset, read
 
 _TINY_BYTES: Final = 1 << 20
@@ -119,7 +119,7 @@ def _merge(
     now_ns: int,
 ) -> CompactionReport:
     rows = read(files_dataset(files, table), table.spec.schema.names, None)
-    staged = table.stage(list(plan_files(rows, table.spec)), row_group=COMPACTED_ROW_GROUP)
+    staged = table.stage(list(plan_files(ordered(rows, table.spec), table.spec)), form=MERGED)
     compliance.schedule_removals(
         removals(table, files, COMPACTED, now_ns=now_ns, grace_seconds=settings.reader_grace_seconds)
     )

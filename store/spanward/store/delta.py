@@ -28,7 +28,7 @@ from spanward.store._lake_file import LakeFile, list_files
 from spanward.store._tables import TableSpec
 from spanward.store.errors import RetryableError, StoreError
 from spanward.store.layout import make_private_folder
-from spanward.store.parquet import APPEND_ROW_GROUP, NewFile, WrittenFile, write_file
+from spanward.store.parquet import APPENDED, FileForm, NewFile, WrittenFile, write_file
 
 _LOG: Final = "_delta_log"
 _Action: TypeAlias = AddAction | RemoveAction
@@ -117,7 +117,7 @@ class LakeTable:
                 self._files_version = int(self._table.version())
             return self._files
 
-    def stage(self, files: Sequence[NewFile], *, row_group: int = APPEND_ROW_GROUP) -> Staged:
+    def stage(self, files: Sequence[NewFile], *, form: FileForm = APPENDED) -> Staged:
         """Write files durably; they are not part of the table before `commit`.
 
         Raises:
@@ -127,9 +127,7 @@ class LakeTable:
         intent: Intent | None = None
         try:
             intent = self._intents.record([file.path for file in files])
-            written = tuple(
-                write_file(self.folder, file, self.spec, self.cipher, row_group=row_group) for file in files
-            )
+            written = tuple(write_file(self.folder, file, self.spec, self.cipher, form) for file in files)
         except BaseException as error:
             if intent is not None:
                 self._remove(intent)

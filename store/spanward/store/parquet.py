@@ -1,4 +1,4 @@
-"""Rows to Parquet files: one file a partition, sorted, its payload encrypted."""
+"""Rows to Parquet files: one file a partition, its payload encrypted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,26 @@ from spanward.store._encryption import PartitionCipher
 from spanward.store._statistics import statistics_json
 from spanward.store._tables import TableSpec
 
-APPEND_ROW_GROUP: Final = 100_000
-"""Rows of a row group in a file that takes part in a compaction soon."""
-
-COMPACTED_ROW_GROUP: Final = 10_000
-"""Rows of a row group in a file that stays: small, so that a trace by its id costs one of them."""
-
 _BLOOM_DISTINCT: Final = 20_000
 _BLOOM_COLUMN: Final = "trace_id"
+
+
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """How the rows of a file are laid down.
+
+    Attributes:
+        row_group: rows of a row group.
+    """
+
+    row_group: int
+
+
+APPENDED: Final = FileForm(row_group=100_000)
+"""A file that takes part in a compaction soon: written as cheaply as can be, in one row group."""
+
+MERGED: Final = FileForm(row_group=10_000)
+"""A file that stays: small row groups of sorted rows, so that a trace by its id costs one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +49,7 @@ class NewFile:
     Attributes:
         path: relative to the table's folder.
         partition: column -> value, as text.
-        rows: its content, without the partition columns, sorted.
+        rows: its content, without the partition columns. A dictionary is stored as the type of its values.
     """
 
     path: str
@@ -69,11 +81,17 @@ def partition_name(partition: Mapping[str, str]) -> str:
 
 
 def plan_files(rows: pa.Table, spec: TableSpec) -> Iterator[NewFile]:
-    """Split rows by partition, one file each; nothing is written."""
-    stored = rows.cast(spec.schema.with_metadata(None)) if rows.schema != spec.schema else rows
-    for partition, part in _partitions(stored, spec.partition_by):
+    """Split rows by partition, one file each, in the order they have; nothing is written.
+
+    Args:
+        rows: with the columns of the table; a column of strings may be a dictionary.
+        spec: the table.
+    """
+    # Parquet keeps one dictionary a column: chunks with dictionaries of their own would be written value by value
+    unified = rows.unify_dictionaries()
+    for partition, part in _partitions(unified, spec.partition_by):
         path = f"{partition_name(partition)}/part-{uuid.uuid4().hex}.parquet"
-        yield NewFile(path, partition, _sorted(part.select(spec.file_schema.names), spec.sort_by))
+        yield NewFile(path, partition, part.select(spec.file_schema.names))
 
 
 def _partitions(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[tuple[dict[str, str], pa.Table]]:
@@ -97,12 +115,13 @@ def all_of(conditions: Sequence[pc.Expression]) -> pc.Expression:
     return combined
 
 
-def _sorted(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+def ordered(rows: pa.Table, spec: TableSpec) -> pa.Table:
+    """Rows in the order of the table's merged files."""
     whole = rows.combine_chunks()  # taking from one chunk is several times as fast as from many
-    return whole.sort_by([(column, "ascending") for column in columns])
+    return whole.sort_by([(column, "ascending") for column in spec.sort_by])
 
 
-def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCipher, *, row_group: int) -> WrittenFile:
+def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCipher, form: FileForm) -> WrittenFile:
     """Write a file and make it durable.
 
     Raises:
@@ -119,7 +138,7 @@ def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCi
         options["bloom_filter_options"] = {_BLOOM_COLUMN: {"ndv": min(_BLOOM_DISTINCT, max(file.rows.num_rows, 1))}}
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY_FILE)
     with os.fdopen(descriptor, "wb") as out:
-        pq.write_table(file.rows, out, row_group_size=row_group, **options)
+        pq.write_table(file.rows, out, row_group_size=form.row_group, **options)
         out.flush()
         os.fsync(out.fileno())
         size = os.fstat(out.fileno()).st_size

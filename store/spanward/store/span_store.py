@@ -36,7 +36,7 @@ from spanward.store.layout import COMPLIANCE
 from spanward.store.parquet import plan_files
 from spanward.store.retention import RetentionManager, RetentionSettings
 from spanward.store.schema import SPANS
-from spanward.store.snapshot import Snapshot, hot_table
+from spanward.store.snapshot import Snapshot, hot_table, live_rows
 
 _REFRESH_SECONDS: Final = 5.0
 """How old the version may be that the writing process reads, for others may compact or delete beside it."""
@@ -333,7 +333,7 @@ class SpanStore:
             self._folder_lock.release()
 
     def _write(self, entries: Sequence[HotRows]) -> CommitResult:
-        rows = hot_table(entries, None, self.today())
+        rows = live_rows(entries, self.today())
         sequence = entries[-1].sequence
         staged = self._spans.stage(list(plan_files(rows, self._spans.spec))) if rows.num_rows else None
         self._spans.commit(staged, transaction=(self.app_id, sequence), now_ns=self.clock.now_ns())
