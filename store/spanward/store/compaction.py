@@ -86,8 +86,9 @@ def compact(
 def merges(files: Iterable[LakeFile], settings: CompactionSettings) -> Iterator[Sequence[LakeFile]]:
     """Which files to merge into one.
 
-    A file joins smaller ones only when these are together as large as it (or all are tiny): a row then comes into a
-    file of twice the size at each merge, so it is rewritten a logarithmic number of times.
+    A file joins smaller ones only when these are together half as large as it (or all are tiny): a row then comes into
+    a file of one and a half times the size at each merge, so it is rewritten a logarithmic number of times. Half, for
+    files of a steady load are about as large as each other, and of two such files one is always the larger.
     """
     partitions: dict[str, list[LakeFile]] = defaultdict(list)
     for file in files:
@@ -103,7 +104,7 @@ def _bins(files: Sequence[LakeFile], max_bytes: int) -> Iterator[Sequence[LakeFi
     chosen: list[LakeFile] = []
     size = 0
     for file in files:
-        if chosen and (size + file.bytes > max_bytes or file.bytes > max(size, _TINY_BYTES)):
+        if chosen and (size + file.bytes > max_bytes or file.bytes > max(2 * size, _TINY_BYTES)):
             yield chosen
             chosen, size = [], 0
         chosen.append(file)
