@@ -30,6 +30,11 @@ class TableSpec:
         payload: columns that are encrypted in partitions that are not public.
         plain: columns of many distinct values, for which a dictionary costs and saves nothing (leaf paths).
         delta: integer columns that are stored as differences (leaf paths).
+        times: integer columns that are stored as differences where neighbours came at the same time (leaf paths).
+        lengths: strings without anything in common, such as random ids, stored apart from their lengths: four bytes of
+            length before each value cost a compressor more than they are worth (leaf paths).
+        prefixes: distinct strings that begin alike, stored as what differs from the one before (leaf paths).
+        text: free text, worth a compressor's effort where it stays (leaf paths).
     """
 
     name: str
@@ -40,6 +45,10 @@ class TableSpec:
     payload: tuple[str, ...] = ()
     plain: frozenset[str] = frozenset()
     delta: frozenset[str] = frozenset()
+    times: frozenset[str] = frozenset()
+    lengths: frozenset[str] = frozenset()
+    prefixes: frozenset[str] = frozenset()
+    text: frozenset[str] = frozenset()
 
     @property
     def file_schema(self) -> pa.Schema:
@@ -58,21 +67,36 @@ SPANS_TABLE: Final = TableSpec(
     name="spans",
     schema=_without_dictionaries(SPANS),
     partition_by=PARTITION_COLUMNS,
-    sort_by=("tenant", "trace_id"),
+    sort_by=("tenant", "trace_id", "start_unix_nano"),
     statistics=STATISTICS_COLUMNS,
     payload=PAYLOAD_COLUMNS,
     plain=frozenset(
         {
-            "trace_id", "span_id", "parent_span_id", "subjects.list.element", "url_full", "url_query", "session_id",
-            "gen_ai_input_messages", "gen_ai_output_messages", "gen_ai_conversation_id", "spanward_request_id",
-            "spanward_input", "spanward_output", "spanward_processing_time_ms",
-            "attributes_str.key_value.value", "attributes_int.key_value.value", "attributes_double.key_value.value",
-            "attributes_json.key_value.value", "events.list.element.attributes", "links.list.element.trace_id",
-            "links.list.element.span_id", "links.list.element.attributes",
+            "trace_id", "url_full", "url_query", "db_query_text", "gen_ai_input_messages", "gen_ai_output_messages",
+            "spanward_input", "spanward_output", "spanward_processing_time_ms", "attributes_int.key_value.value",
+            "attributes_double.key_value.value", "attributes_json.key_value.value", "events.list.element.attributes",
+            "links.list.element.attributes",
         },
     ),
     delta=frozenset(
-        {"start_time", "start_unix_nano", "received_at", "duration_ns", "events.list.element.time_unix_nano"},
+        {
+            "duration_ns", "events.list.element.time_unix_nano",
+            "gen_ai_usage_input_tokens", "gen_ai_usage_output_tokens",
+        },
+    ),
+    times=frozenset({"start_time", "start_unix_nano", "received_at"}),
+    lengths=frozenset(
+        {
+            "span_id", "parent_span_id", "links.list.element.trace_id", "links.list.element.span_id",
+            "gen_ai_conversation_id", "spanward_request_id", "attributes_str.key_value.value",
+        },
+    ),
+    prefixes=frozenset({"subjects.list.element", "enduser_id", "user_id", "session_id"}),
+    text=frozenset(
+        {
+            "attributes_str.key_value.value", "attributes_json.key_value.value", "events.list.element.attributes",
+            "db_query_text", "gen_ai_input_messages", "gen_ai_output_messages", "spanward_input", "spanward_output",
+        },
     ),
 )  # fmt: skip
 """One row a span; `resource` is read back as plain string."""

@@ -30,16 +30,22 @@ class FileForm:
 
     Attributes:
         row_group: rows of a row group.
+        by_time: whether neighbours came at about the same time.
+        text_level: how hard free text is compressed, in levels of zstd.
     """
 
     row_group: int
+    by_time: bool
+    text_level: int
 
 
-APPENDED: Final = FileForm(row_group=100_000)
+APPENDED: Final = FileForm(row_group=100_000, by_time=True, text_level=1)
 """A file that takes part in a compaction soon: written as cheaply as can be, in one row group."""
 
-MERGED: Final = FileForm(row_group=10_000)
+MERGED: Final = FileForm(row_group=20_000, by_time=False, text_level=3)
 """A file that stays: small row groups of sorted rows, so that a trace by its id costs one of them."""
+
+_LEVEL: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCi
     """
     path = folder / file.path
     make_folder(path.parent)
-    options = _writer_options(spec)
+    options = _writer_options(spec, form, file.rows)
     if is_encrypted(file.partition, spec):
         options["encryption_properties"] = cipher.encryption(partition_name(file.partition), spec.payload)
     elif _BLOOM_COLUMN in spec.schema.names:
@@ -162,16 +168,37 @@ def _leaves_of(schema: pa.Schema) -> tuple[str, ...]:
     return tuple(_leaves(schema))
 
 
-def _writer_options(spec: TableSpec) -> dict[str, Any]:
+def _writer_options(spec: TableSpec, form: FileForm, rows: pa.Table) -> dict[str, Any]:
     leaves = _leaves_of(spec.file_schema)
+    encodings = _encodings(spec, form)
+    # a column of nulls, of which a file has dozens, is a few bytes: to set up a compressor or a dictionary costs more
+    filled = [leaf for leaf in leaves if _has_values(rows.column(leaf.split(".", 1)[0]))]
     return {
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": [leaf for leaf in leaves if leaf not in spec.plain and leaf not in spec.delta],
-        "column_encoding": {leaf: "DELTA_BINARY_PACKED" for leaf in leaves if leaf in spec.delta},
+        "compression": dict.fromkeys(filled, "zstd"),
+        "compression_level": {leaf: form.text_level if leaf in spec.text else _LEVEL for leaf in filled},
+        "use_dictionary": [leaf for leaf in filled if leaf not in encodings],
+        "column_encoding": {leaf: encodings[leaf] for leaf in leaves if leaf in encodings},
         "write_statistics": [name for name in spec.statistics if name in spec.file_schema.names],
         "store_schema": False,  # readers take the types from the table
     }
+
+
+def _encodings(spec: TableSpec, form: FileForm) -> dict[str, str]:
+    """How the leaves are encoded that get no dictionary."""
+    return {
+        **dict.fromkeys(spec.plain, "PLAIN"),
+        **dict.fromkeys(spec.delta, "DELTA_BINARY_PACKED"),
+        **dict.fromkeys(spec.times, "DELTA_BINARY_PACKED" if form.by_time else "PLAIN"),
+        **dict.fromkeys(spec.lengths, "DELTA_LENGTH_BYTE_ARRAY"),
+        **dict.fromkeys(spec.prefixes, "DELTA_BYTE_ARRAY"),
+    }
+
+
+def _has_values(column: pa.ChunkedArray) -> bool:
+    """Whether any row has more than null or an empty list."""
+    if pa.types.is_list(column.type) or pa.types.is_map(column.type):
+        return any(len(chunk) and chunk.offsets[0] != chunk.offsets[-1] for chunk in column.chunks)
+    return bool(column.null_count < len(column))
 
 
 def _leaves(schema: pa.Schema) -> Iterator[str]:
