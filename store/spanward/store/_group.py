@@ -54,7 +54,7 @@ def take_group(queue: deque[PendingRequest], settings: IntakeSettings) -> list[P
     while queue:
         head = queue[0]
         rows += head.rows.num_rows
-        size += head.rows.nbytes
+        size += head.rows.get_total_buffer_size()  # `nbytes` looks at offsets: 25 times as dear
         if group and (rows > settings.max_record_rows or size > settings.max_record_bytes):
             break
         group.append(queue.popleft())

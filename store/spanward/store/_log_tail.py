@@ -63,4 +63,4 @@ class LogTail:
             for sequence, payload in LogReader.open(folder, self._keyring).records(after):
                 rows = decode_rows(payload)
                 if rows is not None:
-                    yield HotRows(sequence, rows, rows.nbytes)
+                    yield HotRows(sequence, rows, rows.get_total_buffer_size())

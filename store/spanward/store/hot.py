@@ -82,7 +82,7 @@ class HotTable:
         Returns:
             False for a repeat.
         """
-        entry = HotRows(batch.sequence, batch.rows, batch.rows.nbytes)
+        entry = HotRows(batch.sequence, batch.rows, batch.rows.get_total_buffer_size())
         with self._lock:
             if batch.sequence <= self._last:
                 return False

@@ -179,7 +179,7 @@ class RetentionManager:
             rows = entry.rows.filter(unexpired(today))
             if rows.num_rows < entry.rows.num_rows:
                 purged += entry.rows.num_rows - rows.num_rows
-                changed.append(HotRows(entry.sequence, rows, rows.nbytes))
+                changed.append(HotRows(entry.sequence, rows, rows.get_total_buffer_size()))
         if changed:
             hot.replace(changed)
         return purged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spanward.store.clock import ManualClock
-from spanward.store.dedup import DedupWindow, dedup_key
+from spanward.store.dedup import DedupKeys, DedupWindow
 from spanward.store.records import Answer
 
 
@@ -20,12 +20,20 @@ def window_of(clock: ManualClock, *, seconds: float = 600, max_entries: int = 10
 def test_dedup_keys_separate_tenants_and_bodies() -> None:
     """No two requests share a key: other tenant, other body, or the border between both moved; nor two key owners."""
     keys = {
-        dedup_key(key, tenant, body)
+        DedupKeys(key).of(tenant, body)
         for key in (b"k" * 32, b"l" * 32)
         for tenant, body in [("a", b"bc"), ("ab", b"c"), ("", b"abc"), ("abc", b""), ("a", b"bd"), ("\ud800", b"x")]
     }
     assert len(keys) == 12
     assert all(len(key) == 64 for key in keys)
+
+
+def test_dedup_keys_outlive_the_process() -> None:
+    """The digest is part of the log's format: what a request was known by yesterday, it is known by today."""
+    assert DedupKeys(b"k" * 32).of("default", b"body") == DedupKeys(b"k" * 32).of("default", b"body")
+    assert DedupKeys(b"k" * 32).of("default", b"body") == (
+        "b9c13436f38d772e417588581b2f54925a2d402976f284ed8ff834aff80a5e51"
+    )
 
 
 def test_dedup_forgets_when_the_window_is_over(clock: ManualClock) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from spanward.store.batch import Batch
 from spanward.store.clock import ManualClock
+from spanward.store.dedup import DedupKeys
 from spanward.store.errors import InvalidRequestError, OverloadedError, PermanentError, RetryableError, StoreError
 from spanward.store.intake import Intake, IntakeSettings, SubmitResult
 from spanward.store.keyring import Keyring
@@ -418,9 +419,9 @@ async def test_intake_stopped_while_a_large_body_is_hashed(
         assert gate.wait(20)
         return "key"
 
-    monkeypatch.setattr("spanward.store.intake.dedup_key", slow)
+    monkeypatch.setattr(DedupKeys, "of", slow)
     intake = await start(open_log())
-    task = asyncio.create_task(intake.submit("default", b"x" * 100_000, decoder(1)))
+    task = asyncio.create_task(intake.submit("default", b"x" * 2_000_000, decoder(1)))
     await asyncio.sleep(0.01)
     closing = asyncio.create_task(intake.shutdown())
     await asyncio.sleep(0.01)
@@ -433,7 +434,7 @@ async def test_intake_stopped_while_a_large_body_is_hashed(
 # --- repetitions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [3, 200_000])
+@pytest.mark.parametrize("size", [3, 2_000_000])
 async def test_intake_a_repeated_body_gets_the_stored_answer(open_log: OpenLog, start: Start, size: int) -> None:
     """The same tenant and body: answered as before, not decoded, not stored; another tenant is another request."""
     log = open_log()
