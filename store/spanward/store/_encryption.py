@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import weakref
 from typing import Any, Final
 
 import pyarrow.dataset as ds
@@ -22,17 +23,39 @@ _NONCE_BYTES: Final = 12
 _KEY_BITS: Final = 256
 
 
-class _PartitionKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no types
-    """Wraps column keys under the keyring's data keys; called by Arrow's threads.
+class _ColumnKeys:
+    """The column keys that the readers of one dataset have unwrapped, for Arrow asks for each several times a file.
 
-    It remembers what it has unwrapped, for Arrow asks for the key of each column several times a file. One of them
-    therefore lives no longer than a dataset: a key that is destroyed must not live on in memory.
+    It lives as long as somebody reads the dataset, Arrow's own threads included, and no longer: a key that is destroyed
+    must not live on in memory.
     """
 
     def __init__(self, keyring: Keyring) -> None:
-        super().__init__()
         self._keyring = keyring
         self._unwrapped: dict[tuple[str, bytes], bytes] = {}
+
+    def client(self, _connection: Any) -> _PartitionKms:
+        """What Arrow asks for keys."""
+        return _PartitionKms(self._keyring, self)
+
+    def unwrap(self, wrapped_key: bytes, name: str) -> bytes:
+        """A column key, from the keyring the first time."""
+        known = self._unwrapped.get((name, wrapped_key))
+        if known is None:
+            known = self._unwrapped[name, wrapped_key] = _unwrap_column_key(self._keyring, wrapped_key, name)
+        return known
+
+
+class _PartitionKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no types
+    """Wraps column keys under the keyring's data keys; called by Arrow's threads.
+
+    pyarrow (26) never lets go of one, so that it must not own what it has unwrapped.
+    """
+
+    def __init__(self, keyring: Keyring, keys: _ColumnKeys) -> None:
+        super().__init__()
+        self._keyring = keyring
+        self._keys = weakref.ref(keys)
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
         master = AESGCM(self._keyring.data_key(master_key_identifier, create=True))
@@ -40,21 +63,26 @@ class _PartitionKms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no typ
         return base64.b64encode(nonce + master.encrypt(nonce, key_bytes, master_key_identifier.encode()))
 
     def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
-        known = self._unwrapped.get((master_key_identifier, wrapped_key))
-        if known is None:
-            known = self._unwrap(wrapped_key, master_key_identifier)
-            self._unwrapped[master_key_identifier, wrapped_key] = known
-        return known
+        keys = self._keys()
+        if keys is None:
+            return _unwrap_column_key(self._keyring, wrapped_key, master_key_identifier)
+        return keys.unwrap(wrapped_key, master_key_identifier)
 
-    def _unwrap(self, wrapped_key: bytes, name: str) -> bytes:
-        master = AESGCM(self._keyring.data_key(name, create=False))
-        sealed = base64.b64decode(wrapped_key)
-        try:
-            return master.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
-        except InvalidTag as error:
-            raise KeyringError(
-                f"a file of partition {name} is encrypted under a key that was destroyed or replaced",
-            ) from error
+
+def _unwrap_column_key(keyring: Keyring, wrapped_key: bytes, name: str) -> bytes:
+    """A column key that was wrapped under the data key of a partition.
+
+    Raises:
+        KeyringError: that data key is missing, destroyed or another one.
+    """
+    master = AESGCM(keyring.data_key(name, create=False))
+    sealed = base64.b64decode(wrapped_key)
+    try:
+        return master.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+    except InvalidTag as error:
+        raise KeyringError(
+            f"a file of partition {name} is encrypted under a key that was destroyed or replaced",
+        ) from error
 
 
 class PartitionCipher:
@@ -66,8 +94,7 @@ class PartitionCipher:
         self._writing = self._factory()
 
     def _factory(self) -> Any:
-        keyring = self._keyring
-        return pe.CryptoFactory(lambda _config: _PartitionKms(keyring))
+        return pe.CryptoFactory(_ColumnKeys(self._keyring).client)
 
     def encryption(self, partition: str, columns: tuple[str, ...]) -> Any:
         """How to write a file of a partition.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -12,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from spanward.store._encryption import _ColumnKeys
 from spanward.store.clock import ManualClock
 from spanward.store.errors import KeyringError
 from spanward.store.schema import CLEAR_COLUMNS, PARTITION_COLUMNS, PAYLOAD_COLUMNS
@@ -157,6 +161,24 @@ def test_scans_at_once_do_not_lock_each_other_out(store: SpanStore) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_column_keys_do_not_outlive_their_dataset(filled: SpanStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario: payload is read, and the snapshot let go. Guarantee: no key that was unwrapped for it stays in memory.
+
+    pyarrow itself never lets go of the object that it asks for keys.
+    """
+    seen: list[weakref.ref[_ColumnKeys]] = []
+    client = _ColumnKeys.client
+
+    def spy(self: _ColumnKeys, connection: Any) -> Any:
+        seen.append(weakref.ref(self))
+        return client(self, connection)
+
+    monkeypatch.setattr(_ColumnKeys, "client", spy)
+    assert filled.snapshot().to_table(columns=["attributes_str"]).num_rows == 3
+    gc.collect()
+    assert [keys() for keys in seen] == [None]
 
 
 def _is(retention: str) -> object:
