@@ -6,8 +6,10 @@ and kept in the file. Destroying that one data key makes the partition's payload
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
+import time
 import weakref
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from spanward.store.keyring import Keyring
 
 _NONCE_BYTES: Final = 12
 _KEY_BITS: Final = 256
+_QUIET_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.001
 
 
 class _ColumnKeys:
@@ -33,6 +37,7 @@ class _ColumnKeys:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._unwrapped: dict[tuple[str, bytes], bytes] = {}
+        self.asked_at = 0.0
 
     def client(self, _connection: Any) -> _PartitionKms:
         """What Arrow asks for keys."""
@@ -40,6 +45,7 @@ class _ColumnKeys:
 
     def unwrap(self, wrapped_key: bytes, name: str) -> bytes:
         """A column key, from the keyring the first time."""
+        self.asked_at = time.monotonic()
         known = self._unwrapped.get((name, wrapped_key))
         if known is None:
             known = self._unwrapped[name, wrapped_key] = _unwrap_column_key(self._keyring, wrapped_key, name)
@@ -91,10 +97,7 @@ class PartitionCipher:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._connection = pe.KmsConnectionConfig()
-        self._writing = self._factory()
-
-    def _factory(self) -> Any:
-        return pe.CryptoFactory(_ColumnKeys(self._keyring).client)
+        self._writing = pe.CryptoFactory(_ColumnKeys(keyring).client)
 
     def encryption(self, partition: str, columns: tuple[str, ...]) -> Any:
         """How to write a file of a partition.
@@ -120,7 +123,33 @@ class PartitionCipher:
 
         Arrow's threads call Python for the keys: whoever scans must not hold Python's lock meanwhile (`_scannable`).
         """
-        decryption = ds.ParquetDecryptionConfig(self._factory(), self._connection, pe.DecryptionConfiguration())
+        keys = _ColumnKeys(self._keyring)
+        _being_read.add(keys)
+        factory = pe.CryptoFactory(keys.client)
+        decryption = ds.ParquetDecryptionConfig(factory, self._connection, pe.DecryptionConfiguration())
         return ds.ParquetFileFormat(
             default_fragment_scan_options=ds.ParquetFragmentScanOptions(decryption_config=decryption, pre_buffer=True),
         )
+
+
+_being_read: Final[weakref.WeakSet[_ColumnKeys]] = weakref.WeakSet()
+
+
+def scan_left_early() -> None:
+    """Say that a scan ended before its rows did: the process will not end before Arrow's threads let go of the files.
+
+    They go on for a moment, opening the files that come next and asking Python for their keys. A thread that asks while
+    the interpreter is torn down is ended by it, and Arrow, which waits for its threads when a process ends, waits for
+    that one for ever.
+    """
+    atexit.unregister(_wait_for_readers)
+    atexit.register(_wait_for_readers)
+
+
+def _wait_for_readers() -> None:
+    """Until nothing reads, or no key was asked for during a second: somebody may hold a dataset to the very end."""
+    begun = time.monotonic()
+    while (asked_at := max((keys.asked_at for keys in _being_read), default=None)) is not None:
+        if time.monotonic() - max(asked_at, begun) > _QUIET_SECONDS:
+            return
+        time.sleep(_POLL_SECONDS)

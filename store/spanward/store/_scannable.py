@@ -8,10 +8,13 @@ the lock, both while it waits and when it is thrown away, and streams as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+
+from spanward.store._encryption import scan_left_early
 
 
 class ScannableDataset(ds.InMemoryDataset):  # type: ignore[misc]  # pyarrow ships no types
@@ -37,4 +40,11 @@ class _Scanner:
         return self._scanner.projected_schema
 
     def to_reader(self) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._scanner.to_batches())
+        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._scanner.to_batches()
+        except BaseException:  # LIMIT and time limits end it with GeneratorExit
+            scan_left_early()
+            raise

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from spanward.processor.policy.labels import Retention
-from spanward.store._encryption import PartitionCipher
+from spanward.store._encryption import PartitionCipher, scan_left_early
 from spanward.store._lake_file import LakeFile
 from spanward.store._tables import SPANS_TABLE, TableSpec
 from spanward.store.delta import LakeTable
@@ -152,6 +152,8 @@ def read(dataset: ds.Dataset, columns: Sequence[str], condition: pc.Expression |
     try:
         return dataset.to_table(columns=list(columns), filter=condition)
     except SpanwardError:
+        scan_left_early()
         raise
     except (OSError, pa.ArrowException) as error:
+        scan_left_early()
         raise StoreError(f"the lake cannot be read: {error}; take a new snapshot, or restore the files") from error

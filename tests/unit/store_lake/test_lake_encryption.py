@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import shutil
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -179,6 +181,46 @@ def test_column_keys_do_not_outlive_their_dataset(filled: SpanStore, monkeypatch
     assert filled.snapshot().to_table(columns=["attributes_str"]).num_rows == 3
     gc.collect()
     assert [keys() for keys in seen] == [None]
+
+
+SCANS = {
+    "limit": "print(query(store, 'SELECT url_full FROM spans LIMIT 1').num_rows)",
+    "time limit": "query(store, 'SELECT url_full FROM spans', timeout_seconds=0.2)",
+    "destroyed key": "store.keyring.destroy('%s'); store.snapshot().to_table()",
+}
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_a_process_ends_after_a_scan_that_was_left_early(store: SpanStore, scan: str) -> None:
+    """Scenario: keys come slowly, and what wants them ends before all files are read. Guarantee: the process ends.
+
+    Arrow's threads, still opening files, would ask for keys of an interpreter that is no more, and never come back.
+    """
+    for number in range(1, 13):
+        store.append(batch(number, retention="permanent"))
+        store.commit()
+    store.append(batch(13, retention="permanent", classification="confidential"))
+    store.commit()
+    partition = PARTITION.replace("30d", "permanent").replace("internal", "confidential")
+    program = f"""
+import pathlib, sys, time
+from spanward.store.keyring import Keyring
+from spanward.store.span_store import SpanStore
+from spanward.store.sql import query
+data_key = Keyring.data_key
+def slow(*args, **options):
+    time.sleep(0.02)
+    return data_key(*args, **options)
+Keyring.data_key = slow
+store = SpanStore.open(pathlib.Path(sys.argv[1]), read_only=True)
+{SCANS[scan].replace("%s", partition)}
+"""
+    command = [sys.executable, "-c", program, str(store.data)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if scan == "limit":
+        assert (ended.stdout, ended.returncode) == ("1\n", 0)
+    else:
+        assert "Error: " in ended.stderr.splitlines()[-1]
 
 
 def _is(retention: str) -> object:
