@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from spanward.sidecar.cli import app
+from spanward.sidecar.console.waterfall import render
 from spanward.store.clock import SystemClock
 from spanward.store.span_store import SpanStore
 from tests.support.hosts import close_host, make_host, span_batch
@@ -64,6 +68,36 @@ def test_query_prints_rows(data: Path) -> None:
     sql = "select service_name, count(*) as n from spans group by 1 order by 1"
     assert as_json("query", sql, "--data", data) == [{"service_name": "cart", "n": 3}, {"service_name": "shop", "n": 2}]
     assert "cart" in run("query", sql, "--data", data).stdout
+
+
+def test_values_are_printed_as_they_are(data: Path) -> None:
+    """Scenario: values that look like markup or steer a terminal. Guarantee: shown, neither obeyed nor lost."""
+    sql = "select '[/x] [red]b[/] :smile:' as \"[/y]\", chr(27) || '[31mred' || chr(10) || 'two' as c"
+    printed = run("query", sql, "--data", data).stdout
+    assert "[/x] [red]b[/] :smile:" in printed
+    assert "[/y]" in printed
+    assert "\\x1b[31mred" in printed
+    assert "\x1b" not in printed
+
+
+def test_wide_rows_stand_below_each_other(data: Path) -> None:
+    """Scenario: more columns than the terminal has room for. Guarantee: every name and value can be read whole."""
+    printed = run("query", "select * from spans where service_name = 'shop'", "--data", data).stdout
+    lines = [line.split() for line in printed.splitlines()]
+    assert lines.count(["service_name", "shop"]) == 2
+    assert ["row", "2"] in lines
+    assert ["http_response_status_code", "-"] in lines
+    assert "row 1" not in run("query", "select service_name, name from spans", "--data", data).stdout
+
+
+def test_a_waterfall_does_not_steer_the_terminal() -> None:
+    """Scenario: a span's name holds an escape sequence and a line break. Guarantee: one line, and no escape."""
+    fields = {"span_id": "1", "parent_span_id": None, "service_name": "s", "name": "a\x1b[31m\nb", "status_code": "ok"}
+    numbers = {"start_unix_nano": 1, "duration_ns": 1, "pii": [], "quality_violations": []}
+    console = Console(width=100, file=io.StringIO())
+    console.print(render("ab" * 16, pa.Table.from_pylist([{**fields, **numbers}]), width=100))
+    assert isinstance(console.file, io.StringIO)
+    assert "s: a\\x1b[31m b" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from spanward.sidecar.cli._app import DEFAULT_DATA, AsJson, Data, Tenant, app, command
 from spanward.sidecar.console.output import console, errors, open_store, print_json, print_rows
-from spanward.sidecar.console.views import fetch_json, percentile_rows, retention_rows
+from spanward.sidecar.console.views import fetch_json, percentile_lines, percentile_rows, retention_rows
 from spanward.sidecar.console.waterfall import arrange, render
 from spanward.store.errors import InvalidRequestError, PermanentError
 from spanward.store.export import export as export_spans
@@ -55,7 +55,7 @@ def percentiles(
     if as_json:
         print_json(rows)
     else:
-        print_rows("latency by operation", rows)
+        print_rows("latency by operation", percentile_lines(rows))
 
 
 @command(app)

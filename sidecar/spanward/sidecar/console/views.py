@@ -61,6 +61,15 @@ def percentile_rows(
     return sorted(rows, key=lambda row: (-row["count"], row["service"], row["operation"]))
 
 
+def percentile_lines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those rows for people: service and operation share a column, which a narrow terminal has room for."""
+    return [
+        {"service: operation": f"{row['service'] or '?'}: {row['operation']}"}
+        | {name: value for name, value in row.items() if name not in {"service", "operation"}}
+        for row in rows
+    ]
+
+
 def fetch_json(url: str, *, timeout: float = 2.0) -> tuple[int, Any] | None:
     """GET a JSON document from this machine; None when nobody answers.
 

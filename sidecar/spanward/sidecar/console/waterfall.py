@@ -11,6 +11,8 @@ import pyarrow as pa
 from rich.table import Table
 from rich.text import Text
 
+from spanward.sidecar.console.output import printable
+
 _COLUMNS: Final = [
     "span_id", "parent_span_id", "name", "service_name", "kind", "status_code", "start_unix_nano", "duration_ns", "pii",
     "quality_violations", "classification", "retention",
@@ -79,7 +81,8 @@ def render(trace_id: str, rows: pa.Table, *, limit: int = 60, width: int = 120) 
 
 
 def _label(row: Row) -> Text:
-    return Text("  " * min(row.depth, 16) + f"{row.span['service_name'] or '?'}: {row.span['name']}")
+    label = printable(f"{row.span['service_name'] or '?'}: {row.span['name']}")
+    return Text("  " * min(row.depth, 16) + label.replace("\n", " "))
 
 
 def _bar(span: dict[str, Any], begin: int, end: int, width: int) -> Text:

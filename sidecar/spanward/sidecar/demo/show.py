@@ -19,7 +19,7 @@ from spanward.connector.percentiles.reader import percentiles
 from spanward.extension.jaeger import storage_pb2 as storage
 from spanward.extension.jaeger.storage_pb2_grpc import TraceReaderStub
 from spanward.sidecar.console.output import open_store, print_rows
-from spanward.sidecar.console.views import percentile_rows, retention_report, retention_rows
+from spanward.sidecar.console.views import percentile_lines, percentile_rows, retention_report, retention_rows
 from spanward.sidecar.console.waterfall import render
 from spanward.sidecar.demo import hotrod, leak
 from spanward.sidecar.demo.processes import spanward_command
@@ -107,7 +107,7 @@ def latencies(run: Run) -> None:
         rows = percentile_rows(store, tenant="default")
         sketched = percentiles(store, tenant="default", quantiles=_CHECKED, by=("service_name", "name")).to_pylist()
         exact = query(store, _EXACT).to_pylist()
-    print_rows("latency by operation (sketches)", rows[:_ROWS], out=run.console)
+    print_rows("latency by operation (sketches)", percentile_lines(rows[:_ROWS]), out=run.console)
     if len(rows) > _ROWS:
         run.console.print(f"{len(rows) - _ROWS} more: spanward percentiles --data {run.data}", highlight=False)
     truth = {(row["service_name"], row["name"]): row for row in exact}
