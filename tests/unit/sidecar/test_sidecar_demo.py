@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from spanward.processor.policy.span import ResourceRecord, ScopeRecord, SpanRecord, Verdict
 from spanward.sidecar.cli import app
 from spanward.sidecar.component import Host
-from spanward.sidecar.demo import hotrod, leak, run, show
+from spanward.sidecar.demo import hotrod, leak, resources, run, show
 from spanward.sidecar.demo.processes import DemoError, children, free_ports
 from spanward.sidecar.demo.resources import Resources, find_resources
 from spanward.sidecar.demo.state import Endpoints, Run
@@ -153,9 +154,24 @@ def test_a_taken_port_is_replaced() -> None:
 
 def test_the_demos_files_are_found() -> None:
     """Scenario: a source checkout. Guarantee: service and recording."""
-    resources = find_resources()
-    assert (resources.checkout / "drive.py").is_file()
-    assert resources.hotrod.stat().st_size > 700_000
+    found = find_resources()
+    assert (found.checkout / "drive.py").is_file()
+    assert found.hotrod.stat().st_size > 700_000
+
+
+def test_the_demo_says_which_packages_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario: only the sidecar is installed. Guarantee: one line with what is missing and how to install it."""
+    asked: list[str] = []
+
+    def distribution(name: str) -> None:
+        asked.append(name)
+        if name in {"fastapi", "polars"}:
+            raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(resources, "distribution", distribution)
+    result = CliRunner().invoke(app, ["demo"])
+    assert (result.exit_code, len(asked) > 2) == (1, True)
+    assert "the demo needs fastapi, polars; install with: pip install 'spanward[demo]'" in result.stderr
 
 
 def test_a_claim_that_does_not_hold_fails_the_demo(tmp_path: Path) -> None:
