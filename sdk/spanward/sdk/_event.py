@@ -16,7 +16,7 @@ from spanward.processor.policy.labels import Classification, Retention
 from spanward.sdk import attributes as names
 from spanward.sdk._links import LinkSource, to_links
 from spanward.sdk._operation import record_failure
-from spanward.sdk._options import label_attributes
+from spanward.sdk._options import label_attributes, mapping, several
 from spanward.sdk._values import to_attribute, to_text
 from spanward.sdk.context import SessionContext, current_session
 from spanward.store.errors import ConfigurationError
@@ -92,14 +92,14 @@ def make_span(tracer: Tracer, event: EventRecord) -> ApiSpan:
     """The event as an ended span, child of the current one.
 
     Raises:
-        ConfigurationError: a label, time or parent is not one.
+        ConfigurationError: a label, number, time or parent is not one.
     """
     start, end = _times(event)
     span = tracer.start_span(
         event.name,
         kind=SpanKind.INTERNAL,
         attributes=_attributes(event),
-        links=to_links(event.parents, event.relation),
+        links=to_links(several("parents", event.parents), event.relation),
         start_time=start,
     )
     _set_status(span, event)
@@ -109,7 +109,8 @@ def make_span(tracer: Tracer, event: EventRecord) -> ApiSpan:
 
 def _times(event: EventRecord) -> tuple[int, int]:
     """Start and end in nanoseconds since the epoch."""
-    duration = int((event.processing_time_ms or 0.0) * 1e6) if _is_duration(event.processing_time_ms) else 0
+    milliseconds = _double("processing_time_ms", event.processing_time_ms)
+    duration = int((milliseconds or 0.0) * 1e6) if _is_duration(milliseconds) else 0
     if event.timestamp is None:
         end = time.time_ns()
         return end - duration, end
@@ -145,21 +146,24 @@ def _attributes(event: EventRecord) -> dict[str, AttributeValue]:
         names.INPUT: None if event.input is None else to_text(event.input),
         names.OUTPUT: None if event.output is None else to_text(event.output),
         names.CONTAINS_PII: event.contains_pii,
-        names.PRIVACY_TAGS: list(event.privacy_tags) or None,
-        names.PROCESSING_TIME_MS: _double(event.processing_time_ms),
-        names.MEMORY_MB: _double(event.memory_mb),
-        names.CPU_PERCENT: _double(event.cpu_percent),
-        names.QUALITY_SCORE: _double(event.quality_score),
-        **{names.METADATA_PREFIX + str(key): value for key, value in event.metadata.items()},
+        names.PRIVACY_TAGS: list(several("privacy_tags", event.privacy_tags)) or None,
+        names.PROCESSING_TIME_MS: _double("processing_time_ms", event.processing_time_ms),
+        names.MEMORY_MB: _double("memory_mb", event.memory_mb),
+        names.CPU_PERCENT: _double("cpu_percent", event.cpu_percent),
+        names.QUALITY_SCORE: _double("quality_score", event.quality_score),
+        **{names.METADATA_PREFIX + str(key): value for key, value in mapping("metadata", event.metadata).items()},
         **event.attributes,
         **label_attributes(event.classification, event.retention),
     }
     return {**ids, **{key: to_attribute(value) for key, value in told.items() if value is not None}}
 
 
-def _double(number: float | None) -> float | None:
+def _double(name: str, number: float | None) -> float | None:
     """These attributes are of type double, whatever kind of number the caller has."""
-    return None if number is None else float(number)
+    try:
+        return None if number is None else float(number)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(f"{name}={number!r} is no number") from None
 
 
 def _set_status(span: ApiSpan, event: EventRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
@@ -15,6 +15,8 @@ from spanward.sdk import attributes as names
 from spanward.sdk._links import LinkSource, to_span_context
 from spanward.sdk._values import to_attribute
 from spanward.store.errors import ConfigurationError
+
+T = TypeVar("T")
 
 LinkFunction: TypeAlias = "Callable[..., LinkSource | Iterable[LinkSource] | None]"
 """Called with the arguments of the traced call; says what this call was made from."""
@@ -60,7 +62,11 @@ def make_options(
     Raises:
         ConfigurationError: one of them is wrong.
     """
-    static: dict[str, AttributeValue] = {key: to_attribute(value) for key, value in (attributes or {}).items()}
+    if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may not be typed
+        raise ConfigurationError(f"name={name!r} is no text")
+    static: dict[str, AttributeValue] = {
+        key: to_attribute(value) for key, value in mapping("attributes", attributes or {}).items()
+    }
     static |= label_attributes(classification, retention)
     static |= {
         key: value for key, value in ((names.COMPONENT, component), (names.EVENT_TYPE, event_type)) if value is not None
@@ -97,6 +103,30 @@ def label_attributes(
     return labels
 
 
+def several(name: str, values: Iterable[T]) -> Iterable[T]:
+    """The values of an option that takes several.
+
+    Raises:
+        ConfigurationError: it is one text, whose letters would be taken for the values, or one of anything else.
+    """
+    if isinstance(values, str):
+        raise ConfigurationError(f"{name}={values!r} is one text; write {name}=[{values!r}]")
+    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may not be typed
+        raise ConfigurationError(f"{name} takes several; put the {type(values).__name__} in a list")
+    return values
+
+
+def mapping(name: str, values: Mapping[str, T]) -> Mapping[str, T]:
+    """The values of an option that takes them by key.
+
+    Raises:
+        ConfigurationError: it is no mapping.
+    """
+    if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may not be typed
+        raise ConfigurationError(f"{name} takes a mapping, not a {type(values).__name__}")
+    return values
+
+
 def _kind(kind: SpanKind | str) -> SpanKind:
     if isinstance(kind, SpanKind):
         return kind
@@ -110,15 +140,11 @@ def _kind(kind: SpanKind | str) -> SpanKind:
 def _arguments(record_args: bool | Collection[str]) -> bool | frozenset[str]:
     if isinstance(record_args, bool):
         return record_args
-    if isinstance(record_args, str):
-        raise ConfigurationError(f"record_args={record_args!r} is one text; write record_args=[{record_args!r}]")
-    return frozenset(record_args)
+    return frozenset(several("record_args", record_args))
 
 
 def _links(links: Links) -> tuple[LinkSource | LinkFunction, ...]:
-    if isinstance(links, str):
-        raise ConfigurationError(f"links={links!r} is one text; write links=[{links!r}]")
-    sources: tuple[LinkSource | LinkFunction, ...] = (links,) if callable(links) else tuple(links)
+    sources: tuple[LinkSource | LinkFunction, ...] = (links,) if callable(links) else tuple(several("links", links))
     for source in sources:
         if not callable(source):
             to_span_context(source)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.environment_variables import (
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from spanward.processor.policy.config import Policy
+from spanward.sdk._options import mapping
 from spanward.store.errors import ConfigurationError
 
 Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
@@ -89,11 +90,15 @@ def make_destination(
     return Destination(
         endpoint=None if endpoint is None else _complete(endpoint, way),
         protocol=way,
-        headers=None if headers is None else {str(key).lower(): str(value) for key, value in headers.items()},
+        headers=None if headers is None else _headers(headers),
         compression=_compression(compression),
         timeout=timeout,
         insecure=insecure,
     )
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {str(key).lower(): str(value) for key, value in mapping("headers", headers).items()}
 
 
 def _protocol(protocol: str | None, endpoint: str | None) -> Protocol:
@@ -129,9 +134,10 @@ def _complete(endpoint: str, protocol: Protocol) -> str:
         ConfigurationError: it is no host and port, and no http(s) URL.
     """
     parts = urlsplit(_with_scheme(endpoint.strip()))
-    if not parts.hostname or parts.scheme not in {"", "http", "https"}:
+    host = parts.hostname
+    if not host or any(map(str.isspace, host)) or parts.scheme not in {"", "http", "https"}:
         raise ConfigurationError(f"endpoint {endpoint!r} is neither 'host:port' nor an http(s) URL")
-    if not parts.scheme and (protocol == "http/protobuf" or parts.hostname in _LOOPBACK):
+    if not parts.scheme and (protocol == "http/protobuf" or host in _LOOPBACK):
         parts = parts._replace(scheme="http")
     if protocol == "http/protobuf" and parts.path in {"", "/"}:
         parts = parts._replace(path=_HTTP_PATH)
@@ -161,7 +167,7 @@ def load_policy(policy: Policy | str | os.PathLike[str] | None) -> Policy:
 
 def make_resource(service_name: str | None, attributes: Mapping[str, Any] | None) -> Resource:
     """What is given, and what OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME say of the rest."""
-    own = dict(attributes or {})
+    own = dict(mapping("resource_attributes", attributes or {}))
     if service_name is not None:
         own[SERVICE_NAME] = service_name
     return Resource.create(own)

@@ -20,7 +20,7 @@ from spanward.sdk._batcher import Batcher, Counts, Item
 from spanward.sdk._event import EventDetails, EventRecord, make_span
 from spanward.sdk._keys import load_hash_keys
 from spanward.sdk._operation import SCOPE_NAME
-from spanward.sdk._options import label_attributes
+from spanward.sdk._options import label_attributes, several
 from spanward.sdk._results import EventReference, OperationResult, PipelineStatus
 from spanward.sdk._settings import load_policy, make_destination, make_resource
 from spanward.sdk._sinks import Sink, open_sink
@@ -232,7 +232,7 @@ class Pipeline:
         """
         sink, _ = self._opened()
         labels = label_attributes(classification, retention)
-        tags = list(privacy_tags)
+        tags = list(several("privacy_tags", privacy_tags))
         named = target.event_id if isinstance(target, EventReference) else os.fspath(target)
         recorded = await asyncio.to_thread(
             sink.register,

@@ -66,12 +66,29 @@ async def test_a_pipeline_is_used_inside_its_context(http_endpoint: Collector) -
     assert pipeline.status().state == "closed"
 
 
-async def test_wrong_fields_of_an_event_are_refused(http_endpoint: Collector) -> None:
-    """A label, a parent or a time that is none: an error, and no half-made event."""
+@pytest.mark.parametrize(
+    ("details", "named"),
+    [
+        ({"classification": "secret"}, "secret"),
+        ({"parents": ["x"]}, "names no span"),
+        ({"parents": "ab:cd"}, "one text"),
+        ({"parents": 7}, "parents takes several; put the int in a list"),
+        ({"timestamp": dt.datetime(2026, 1, 1)}, "time zone"),  # noqa: DTZ001 - wrong on purpose
+        ({"quality_score": "good"}, "quality_score='good' is no number"),
+        ({"processing_time_ms": "12 ms"}, "processing_time_ms='12 ms' is no number"),
+        ({"privacy_tags": "health"}, r"write privacy_tags=\['health'\]"),
+        ({"metadata": ["x"]}, "metadata takes a mapping, not a list"),
+    ],
+)
+async def test_wrong_fields_of_an_event_are_refused(
+    http_endpoint: Collector, details: dict[str, Any], named: str
+) -> None:
+    """A label, a parent, a number or a time that is none: an error that names it, and no half-made event."""
     async with to_http(http_endpoint) as pipeline:
-        for details in ({"classification": "secret"}, {"parents": ["x"]}, {"timestamp": dt.datetime(2026, 1, 1)}):  # noqa: DTZ001 - wrong on purpose
-            with pytest.raises(ConfigurationError):
-                await pipeline.process_operation("a.b", "c", "d", **details)  # pyright: ignore[reportArgumentType] - wrong on purpose
+        with pytest.raises(ConfigurationError, match=named):
+            await pipeline.collect_event("a.b", **details)
+        with pytest.raises(ConfigurationError, match="one text"):
+            await pipeline.register("event", privacy_tags="health")
         assert pipeline.status().accepted == 0
 
 

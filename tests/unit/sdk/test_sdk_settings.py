@@ -24,6 +24,8 @@ from spanward.store.errors import ConfigurationError
         ({"protocol": "http/json"}, "http/json"),
         ({"compression": "brotli"}, "brotli"),
         ({"timeout": 0}, "timeout"),
+        ({"endpoint": "my host:4317"}, "my host"),
+        ({"headers": "key=value"}, "headers takes a mapping, not a str"),
     ],
 )
 def test_a_wrong_destination_is_refused(settings: dict[str, Any], named: str) -> None:

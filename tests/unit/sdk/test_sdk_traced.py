@@ -43,6 +43,8 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
         ({"record_args": ["nothing"]}, "nothing"),
         ({"links": "abc"}, "links"),
         ({"links": ["12:34"]}, "12:34"),
+        ({"name": 5}, "name=5"),
+        ({"attributes": "x"}, "attributes takes a mapping, not a str"),
     ],
 )
 def test_a_wrong_option_is_refused_where_the_decorator_stands(options: dict[str, Any], named: str) -> None:
