@@ -30,17 +30,25 @@ class Steps:
 
     def run(self, step: Callable[..., Any], *args: Any) -> Any:
         """One step of a generator: the item it yields."""
-        token = otel_context.attach(self._context)
-        try:
-            return self._keep(step(*args))
-        finally:
-            self._leave(token)
+        return self._keep(self.within(step, *args))
 
     async def run_async(self, step: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """One step of an asynchronous generator: the item it yields."""
+        return self._keep(await self.within_async(step, *args))
+
+    def within(self, step: Callable[..., Any], *args: Any) -> Any:
+        """What a generator does in the context of its span, without yielding an item: its closing."""
         token = otel_context.attach(self._context)
         try:
-            return self._keep(await step(*args))
+            return step(*args)
+        finally:
+            self._leave(token)
+
+    async def within_async(self, step: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """The same of an asynchronous generator."""
+        token = otel_context.attach(self._context)
+        try:
+            return await step(*args)
         finally:
             self._leave(token)
 
@@ -90,4 +98,4 @@ class ScopedGenerator(Generator[Any, Any, Any]):
 
     def close(self) -> None:
         """The consumer wants no more."""
-        self._steps.run(self._inner.close)
+        self._steps.within(self._inner.close)

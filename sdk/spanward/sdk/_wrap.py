@@ -121,6 +121,7 @@ def _async_generator(function: Callable[..., Any], template: Template) -> Callab
         operation = template.begin(args, kwargs)
         steps = None if operation is None else Steps(operation)
         run = call_async if steps is None else steps.run_async
+        close = call_async if steps is None else steps.within_async
         try:
             inner = function(*args, **kwargs)
             step, argument = inner.asend, None
@@ -129,7 +130,7 @@ def _async_generator(function: Callable[..., Any], template: Template) -> Callab
                 try:
                     step, argument = inner.asend, (yield item)
                 except GeneratorExit:
-                    await run(inner.aclose)
+                    await close(inner.aclose)
                     raise
                 except BaseException as error:  # noqa: BLE001 - whatever the consumer throws belongs to the generator
                     step, argument = inner.athrow, error

@@ -280,3 +280,23 @@ async def test_an_async_generator_without_a_provider_goes_straight_through() -> 
 async def _two() -> AsyncGenerator[int, None]:
     yield 1
     yield 2
+
+
+async def test_what_was_not_yielded_is_not_recorded(provider: TracerProvider, exporter: InMemorySpanExporter) -> None:
+    """Scenario: a consumer stops after one item. Guarantee: that item is the result, and the stop is none."""
+
+    @traced(tracer_provider=provider, record_result=True)
+    def numbers() -> Generator[int, None, None]:
+        yield 1
+        yield 2
+
+    @traced(tracer_provider=provider, record_result=True)
+    async def later() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2
+
+    steps, later_steps = numbers(), later()
+    assert (next(steps), await anext(later_steps)) == (1, 1)
+    steps.close()
+    await later_steps.aclose()
+    assert [dict(span.attributes or {})["spanward.output"] for span in exporter.get_finished_spans()] == ["[1]", "[1]"]
