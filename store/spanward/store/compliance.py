@@ -68,7 +68,13 @@ class ComplianceStore:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (entry.at_ns, subject, kind, *labels, actor),
             )
-            details = {"subject": subject, "kind": kind, "classification": labels[0], "retention": labels[1]}
+            details = {
+                "subject": subject,
+                "kind": kind,
+                "classification": labels[0],
+                "retention": labels[1],
+                "privacy_tags": list(entry.privacy_tags),
+            }
             self._audit(connection, actor, "registration.add", details)
         return replace(entry, id=cursor.lastrowid or 0)
 

@@ -128,6 +128,7 @@ def test_registrations(records: ComplianceStore, clock: ManualClock) -> None:
     assert records.registrations("event-2") == []
     assert (two.at_ns - one.at_ns, two.kind, two.classification) == (10**9, "file", Classification.INTERNAL)
     assert [entry.action for entry in records.audit()] == ["registration.add"] * 2
+    assert [entry.details["privacy_tags"] for entry in records.audit()] == [["email", "phone"], []]
     records.close()
 
 
