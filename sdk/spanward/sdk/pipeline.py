@@ -219,7 +219,8 @@ class Pipeline:
         """Put classification, retention and privacy tags of an event or a lake file on record.
 
         With a lake it goes into the folder's compliance store; with an endpoint it travels as a span
-        `spanward.register`, linked to the event.
+        `spanward.register`, linked to the event. A label that is not given is the one in force for the event, where
+        `target` is its OperationResult, and otherwise INTERNAL, 30 days.
 
         Args:
             target: an event (what another method returned, or its id), or the path of a lake file.
@@ -231,6 +232,9 @@ class Pipeline:
             ConfigurationError: a label is wrong, or the pipeline is not open.
         """
         sink, _ = self._opened()
+        if isinstance(target, OperationResult):
+            classification = target.classification if classification is None else classification
+            retention = target.retention if retention is None else retention
         labels = label_attributes(classification, retention)
         tags = list(several("privacy_tags", privacy_tags))
         named = target.event_id if isinstance(target, EventReference) else os.fspath(target)

@@ -280,6 +280,19 @@ async def test_a_registration_goes_into_the_compliance_store(tmp_path: Path) -> 
     assert [entry.kind for entry in registrations.values()] == ["file"]
 
 
+async def test_a_registration_keeps_the_labels_it_does_not_change(tmp_path: Path) -> None:
+    """Scenario: only tags are registered of a restricted event. Guarantee: the record does not call it internal."""
+    async with Pipeline(lake=tmp_path / "lake") as pipeline:
+        event = await pipeline.process_operation("a.b", "c", "d", classification="restricted", retention=7)
+        await pipeline.register(event, privacy_tags=["health"])
+        await pipeline.register(event, retention=365)
+    store = SpanStore.open(tmp_path / "lake", read_only=True)
+    entries = store.compliance.registrations(event.event_id)
+    store.close()
+    labels = [(entry.classification, entry.retention) for entry in entries]
+    assert labels == [(Classification.RESTRICTED, Retention(7)), (Classification.RESTRICTED, Retention(365))]
+
+
 async def test_a_lake_in_use_by_another_process_is_explained(tmp_path: Path) -> None:
     """A sidecar holds the folder: the error says to send to it instead."""
     store = SpanStore.open(tmp_path / "lake")
