@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,8 @@ from typer.testing import CliRunner, Result
 
 from spanward.sidecar.cli import app
 from spanward.sidecar.console.waterfall import render
+from spanward.sidecar.demo.processes import free_ports
+from spanward.sidecar.demo.state import Endpoints
 from spanward.store.clock import SystemClock
 from spanward.store.span_store import SpanStore
 from tests.support.hosts import close_host, make_host, span_batch
@@ -49,6 +56,38 @@ def data(tmp_path: Path) -> Path:
     host.store.commit()
     close_host(host, log)
     return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The default configuration on ports that nobody has."""
+    file = tmp_path / "free.yaml"
+    file.write_text(yaml.safe_dump(Endpoints(*(f"127.0.0.1:{port}" for port in free_ports([0] * 5))).config()))
+    return file
+
+
+@contextmanager
+def answering(config: Path) -> Generator[None, None, None]:
+    """Somebody who answers on the health endpoint as a sidecar does."""
+    host, _, port = yaml.safe_load(config.read_text())["extensions"]["health"]["endpoint"].rpartition(":")
+
+    class Status(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ok"}')
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's own name
+            """Say nothing."""
+
+    with ThreadingHTTPServer((host, int(port)), Status) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_help_names_every_command() -> None:
@@ -214,23 +253,51 @@ def test_an_unwritable_folder_is_named() -> None:
     assert "/proc/spanward" in run("sidecar", "--data", "/proc/spanward", code=1).stderr
 
 
-def test_doctor_names_what_was_set_aside(data: Path) -> None:
+def test_doctor_tells_a_running_sidecar_from_a_stranger(tmp_path: Path, config: Path) -> None:
+    """Scenario: free ports, then a stranger on one, then a sidecar. Guarantee: only the stranger is trouble."""
+    new = tmp_path / "new"
+
+    def state(code: int = 0) -> dict[str, Any]:
+        text = run("doctor", "--config", config, "--data", new, "--json", code=code).stdout
+        return {finding["subject"]: finding for finding in json.loads(text)}
+
+    health, metrics = "extensions.health.endpoint", "service.telemetry.metrics.endpoint"
+    assert {state()[name]["state"] for name in (health, metrics)} == {"ok"}
+    port = int(yaml.safe_load(config.read_text())["service"]["telemetry"]["metrics"]["endpoint"].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        taken = state(code=1)[metrics]
+        assert (taken["state"], taken["remedy"]) == ("broken", "free the port, or set another endpoint")
+        with answering(config):
+            assert {state()[name]["state"] for name in (health, metrics)} == {"ok"}
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:99999", "127.0.0.1", "nowhere.invalid:1"])
+def test_doctor_names_an_endpoint_that_is_none(tmp_path: Path, config: Path, endpoint: str) -> None:
+    """Scenario: a port out of range, none at all, a host that does not exist. Guarantee: broken, and no traceback."""
+    document = yaml.safe_load(config.read_text())
+    document["service"]["telemetry"]["metrics"]["endpoint"] = endpoint
+    config.write_text(yaml.safe_dump(document))
+    found = json.loads(run("doctor", "--config", config, "--data", tmp_path / "new", "--json", code=1).stdout)
+    assert [f["subject"] for f in found if f["state"] == "broken"] == ["service.telemetry.metrics.endpoint"]
+
+
+def test_doctor_names_what_was_set_aside(data: Path, config: Path) -> None:
     """Scenario: a damaged segment of the log was set aside. Guarantee: a note with its path, and nothing is broken."""
     segment = data / "intake" / "traces" / "00000000000000000001.log.damaged"
     segment.write_bytes(b"x")
-    (finding,) = [f for f in as_json("doctor", "--data", data) if f["subject"] == "intake log"]
+    (finding,) = [f for f in as_json("doctor", "--config", config, "--data", data) if f["subject"] == "intake log"]
     assert finding["state"] == "note"
     assert str(segment) in finding["detail"]
 
 
-def test_doctor_finds_what_is_wrong(tmp_path: Path, data: Path) -> None:
+def test_doctor_finds_what_is_wrong(tmp_path: Path, data: Path, config: Path) -> None:
     """Scenario: a good folder, then one with a broken keyring and a broken config. Guarantee: exit code says which."""
-    findings = {finding["subject"]: finding for finding in as_json("doctor", "--data", data)}
+    findings = {finding["subject"]: finding for finding in as_json("doctor", "--config", config, "--data", data)}
     assert findings["store"]["state"] == "ok"
     assert findings["python"]["state"] == "ok"
     for path in (data / "keys").glob("*.json"):
         path.chmod(0o644)
-    broken = run("doctor", "--data", data, "--json", code=1)
+    broken = run("doctor", "--config", config, "--data", data, "--json", code=1)
     assert "chmod" in next(f["detail"] for f in json.loads(broken.stdout) if f["subject"] == "store")
     file = tmp_path / "c.yaml"
     file.write_text("servis: {}\n")

@@ -19,7 +19,8 @@ from spanward.sidecar.cli._app import DEFAULT_DATA, AsJson, Data, app, command
 from spanward.sidecar.config import ResolvedConfig, load
 from spanward.sidecar.console.output import console, print_json
 from spanward.sidecar.console.views import fetch_json
-from spanward.store.errors import SpanwardError
+from spanward.sidecar.endpoint import split_endpoint
+from spanward.store.errors import ConfigurationError, SpanwardError
 from spanward.store.layout import INTAKE
 from spanward.store.span_store import SpanStore
 
@@ -112,29 +113,35 @@ def _configuration(path: Path | None) -> tuple[ResolvedConfig | None, Finding]:
 
 
 def _ports(config: ResolvedConfig) -> Iterator[Finding]:
-    for name, endpoint in _endpoints(config):
-        host, _, port = endpoint.rpartition(":")
-        if not port.isdecimal():
-            yield Finding(name, "broken", f"{endpoint!r} is not host:port", "write it as 127.0.0.1:4317")
-        elif _can_bind(host.strip("[]"), int(port)):
+    endpoints = list(_endpoints(config))
+    answering = [endpoint for name, endpoint in endpoints if "health" in name and _answers(endpoint)]
+    for name, endpoint in endpoints:
+        try:
+            reason = _cannot_listen(*split_endpoint(endpoint, name))
+        except ConfigurationError as error:
+            yield Finding(name, "broken", str(error), "write it as 127.0.0.1:4317")
+            continue
+        if not reason:
             yield Finding(name, "ok", f"{endpoint} is free")
-        elif "health" in name and fetch_json(f"http://{endpoint}/status") is not None:
-            yield Finding(name, "ok", f"a sidecar answers on {endpoint}")
+        elif answering:
+            yield Finding(name, "ok", f"{endpoint} is in use, and a sidecar answers on {answering[0]}")
         else:
-            yield Finding(
-                name, "note", f"{endpoint} is taken", "fine when a sidecar runs; else free the port or change it"
-            )
+            yield Finding(name, "broken", f"{endpoint}: {reason}", "free the port, or set another endpoint")
+
+
+def _answers(endpoint: str) -> bool:
+    return fetch_json(f"http://{endpoint}/status") is not None
 
 
 def _endpoints(config: ResolvedConfig) -> Iterator[tuple[str, str]]:
-    for kind_and_id, spec in config.components.items():
+    for (kind, name), spec in config.components.items():
         for path, value in _walk(spec.config.model_dump(mode="json")):
             # an exporter's endpoint is somewhere to send to, not to listen on
-            if path[-1] == "endpoint" and isinstance(value, str) and kind_and_id[0] != "exporter":
-                yield ".".join((*kind_and_id, *path)), value
+            if path[-1] == "endpoint" and isinstance(value, str) and kind != "exporter":
+                yield ".".join((f"{kind}s", name, *path)), value
     metrics = config.settings.service.telemetry.metrics.endpoint
     if metrics:
-        yield "telemetry.metrics.endpoint", metrics
+        yield "service.telemetry.metrics.endpoint", metrics
 
 
 def _walk(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -145,15 +152,16 @@ def _walk(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
         yield path, node
 
 
-def _can_bind(host: str, port: int) -> bool:
+def _cannot_listen(host: str, port: int) -> str:
+    """Why nobody can listen there now; "" when one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _existing(path: Path) -> Path:
