@@ -24,7 +24,7 @@ from spanward.sidecar.cli import app
 from spanward.sidecar.console.waterfall import render
 from spanward.sidecar.demo.processes import free_ports
 from spanward.sidecar.demo.state import Endpoints
-from spanward.store.clock import SystemClock
+from spanward.store.clock import ManualClock, SystemClock
 from spanward.store.span_store import SpanStore
 from tests.support.hosts import close_host, make_host, span_batch
 
@@ -179,6 +179,25 @@ def test_retention_plan_and_dry_run(data: Path) -> None:
     run("retention", "run", "--data", data)
     assert "30d" in run("retention", "plan", "--data", data).stdout
     assert as_json("query", "select count(*) as n from spans", "--data", data) == [{"n": 5}]
+
+
+def test_retention_says_what_it_removes(tmp_path: Path) -> None:
+    """Scenario: a partition has expired; a dry run, the run, another one. Guarantee: each says in words what it did."""
+    clock = ManualClock()
+    store = SpanStore.open(tmp_path / "data", clock=clock)
+    store.append(span_batch(1, count=3, received_ns=clock.now_ns()))
+    store.commit()
+    store.close()
+    dry, wet, again = (
+        run("retention", "run", *options, "--data", tmp_path / "data").stdout for options in (["--dry-run"], [], [])
+    )
+    for said in (dry, wet):
+        assert re.search(r"spans +2026-01-01 +30d +internal +3 +1 ", said)
+    assert "would be removed: 3 rows in 1 files" in dry
+    assert "nothing was changed" in dry
+    assert "removed from the tables: 3 rows in 1 files" in wet
+    assert "1 wait for their readers" in wet
+    assert "removed from the tables: 0 rows" in again
 
 
 def test_retention_runs_beside_a_sidecar(data: Path) -> None:

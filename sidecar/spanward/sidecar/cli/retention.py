@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,7 @@ from spanward.sidecar.console.views import retention_report, retention_rows
 
 group = typer.Typer(help="What is kept until when, and the removal of what has expired.", no_args_is_help=True)
 app.add_typer(group, name="retention")
+_COLUMNS: Final = ["table", "date", "retention", "classification", "rows", "files", "bytes"]
 
 
 @command(group)
@@ -38,4 +39,18 @@ def run(
     if as_json:
         print_json(report)
     else:
-        console.print_json(data=report, default=str)
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    print_rows("expired", report["partitions"], columns=_COLUMNS)
+    figures = f"{report['rows']:,} rows in {report['files']:,} files, {report['bytes']:,} bytes"
+    if report["dry_run"]:
+        console.print(f"would be removed: {figures}; nothing was changed", highlight=False)
+        return
+    console.print(f"removed from the tables: {figures}; {report['hot_rows']:,} rows from memory", highlight=False)
+    console.print(
+        f"unlinked: {report['files_removed']:,} files, {report['bytes_removed']:,} bytes; "
+        f"{report['files_waiting']:,} wait for their readers; {len(report['keys_destroyed']):,} keys destroyed",
+        highlight=False,
+    )
