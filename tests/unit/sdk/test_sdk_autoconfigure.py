@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +151,12 @@ def test_the_exporter_writes_into_a_lake_when_told(monkeypatch: pytest.MonkeyPat
     assert exporter.force_flush()
     exporter.shutdown()
     assert (tmp_path / "lake" / "meta.json").exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sdk.md"])
+def test_who_reads_of_the_command_reads_how_to_install_it(page: str) -> None:
+    """Scenario: an environment without opentelemetry-instrument. Guarantee: the page names its package."""
+    (command,) = entry_points(group="console_scripts", name="opentelemetry-instrument")
+    assert command.dist is not None
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    assert re.search(rf"pip install \S+ {command.dist.name}\b", text)
