@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -196,10 +197,11 @@ class Graph:
             report=partial(self._health.report, name),
             health=self._health,
         )
-        component = spec.factory.create(spec.config, host, *arguments)
-        # registered first: a component that fails half-way through start still lets go of what it took
-        self._started.append((name, component.shutdown))
-        await component.start()
+        with _named(spec):
+            component = spec.factory.create(spec.config, host, *arguments)
+            # registered first: a component that fails half-way through start still lets go of what it took
+            self._started.append((name, component.shutdown))
+            await component.start()
         self._health.report(name, "ok")
         self.components[name] = component
         if isinstance(component, HasJobs):
@@ -236,3 +238,14 @@ def _intake_settings(config: PipelineConfig) -> IntakeSettings:
         max_pending_bytes=config.intake.max_pending_mib << 20,
         max_log_bytes=config.intake.max_log_mib << 20,
     )
+
+
+@contextmanager
+def _named(spec: ComponentSpec) -> Generator[None, None, None]:
+    """What is wrong with a component is told with its place in the configuration: it knows only its own options."""
+    place = f"{spec.kind}s.{spec.identifier}"
+    try:
+        yield
+    except ConfigurationError as error:
+        text = str(error)
+        raise ConfigurationError(text if text.startswith(place) else f"{place}: {text}") from error

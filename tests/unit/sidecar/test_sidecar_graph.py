@@ -220,7 +220,7 @@ async def test_a_processor_behind_the_policy_changes_what_is_stored(store: SpanS
         ({"processors": "[mark]"}, r"'mark' is not a policy.*nothing ungoverned"),
         ({"processors": "[policy, part]"}, "'part' cannot stand behind the policy"),
         ({"exporters": "[part]"}, "part: this component does not consume batches"),
-        ({"extensions": "[part, failing]"}, "taken"),
+        ({"extensions": "[part, failing]"}, r"^extensions\.failing: endpoint 127.0.0.1:1: taken$"),
     ],
 )
 async def test_what_cannot_run_is_named_and_everything_let_go(
