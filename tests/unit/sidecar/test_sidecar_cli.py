@@ -260,6 +260,19 @@ def test_print_config_is_yaml() -> None:
     assert "commit_interval_seconds" in document["exporters"]["lake"]
 
 
+def test_a_printed_config_can_be_read_again(config: Path) -> None:
+    """Scenario: an option longer than the terminal is wide, with what looks like emoji. Guarantee: printed as it is."""
+    document = yaml.safe_load(config.read_text())
+    rule = {"pattern": "customer :smile: " + "[name] " * 60, "action": "mask"}
+    document["processors"] = {"policy": {"policy": {"privacy": {"key_rules": [rule]}}}}
+    config.write_text(yaml.safe_dump(document))
+    printed = run("sidecar", "--config", config, "--print-config").stdout
+    policy = yaml.safe_load(printed)["processors"]["policy"]["policy"]
+    assert policy["privacy"]["key_rules"][0]["pattern"] == rule["pattern"]
+    config.write_text(printed)
+    assert run("sidecar", "--config", config, "--print-config").stdout == printed
+
+
 def test_a_bad_config_is_one_line(tmp_path: Path) -> None:
     """Scenario: a mistyped key. Guarantee: file and key, exit code 1, no traceback."""
     file = tmp_path / "c.yaml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,6 @@ import yaml
 from spanward.sidecar import service
 from spanward.sidecar.cli._app import DEFAULT_DATA, Data, app, command
 from spanward.sidecar.config import load
-from spanward.sidecar.console.output import console
 
 
 @command(app)
@@ -30,6 +30,6 @@ def sidecar(
     """Run the sidecar: OTLP in, governed Delta tables out, Jaeger's storage API beside them."""
     resolved = load(config)
     if print_config:
-        console.print(yaml.safe_dump(resolved.effective(), sort_keys=False), end="", markup=False, highlight=False)
+        sys.stdout.write(yaml.safe_dump(resolved.effective(), sort_keys=False))
         return
     service.run(resolved, data.expanduser().resolve())
