@@ -33,6 +33,10 @@ _SETTINGS: Final = (
     "SET lock_configuration = true",  # the last: nothing can be set any more
 )
 _BATCH_ROWS: Final = 65_536
+_STOPPED: Final = (
+    "INTERRUPT Error"  # one thread failed and stopped the others: now and then DuckDB tells what these say
+)
+_TRIES_FOR_A_REASON: Final = 5
 _INTERRUPT_AGAIN_SECONDS: Final = 0.05  # one that comes between two steps of DuckDB is forgotten
 
 
@@ -59,8 +63,15 @@ def query(
         InvalidRequestError: the statement is wrong, or does more than read; DuckDB's own line says where.
         PermanentError: it took longer than `timeout_seconds`, or more memory than there is.
     """
-    with reading(store, sql, tenant=tenant, params=params, timeout_seconds=timeout_seconds) as batches:
-        return _read(batches, row_limit)
+    tries = _TRIES_FOR_A_REASON
+    while True:
+        tries -= 1
+        try:
+            with reading(store, sql, tenant=tenant, params=params, timeout_seconds=timeout_seconds) as batches:
+                return _read(batches, row_limit)
+        except InvalidRequestError as error:
+            if not tries or _STOPPED not in str(error):
+                raise
 
 
 @contextmanager

@@ -217,6 +217,36 @@ def test_a_result_can_be_read_batch_by_batch(store: MemoryStore) -> None:
     assert len(sizes) > 1
 
 
+@pytest.mark.parametrize("interruptions", [1, 4])
+def test_a_failure_is_told_by_its_reason(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, interruptions: int
+) -> None:
+    """Scenario: DuckDB tells that threads were stopped, not what stopped them. Guarantee: the failure is told."""
+    left = iter(range(interruptions))
+
+    def interrupted(*_: Any) -> pa.Table:
+        if next(left, None) is not None:
+            raise InvalidRequestError("SQL: INTERRUPT Error: Interrupted!") from duckdb.InterruptException(
+                "Interrupted!"
+            )
+        raise InvalidRequestError("SQL: broken")
+
+    monkeypatch.setattr("spanward.store.sql._read", interrupted)
+    with pytest.raises(InvalidRequestError, match="broken"):
+        query(store, "SELECT 1")
+
+
+def test_a_failure_without_a_reason_is_told_too(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario: DuckDB never tells more. Guarantee: what it tells, and an end."""
+
+    def interrupted(*_: Any) -> pa.Table:
+        raise InvalidRequestError("SQL: INTERRUPT Error: Interrupted!")
+
+    monkeypatch.setattr("spanward.store.sql._read", interrupted)
+    with pytest.raises(InvalidRequestError, match="Interrupted"):
+        query(store, "SELECT 1")
+
+
 def test_a_row_that_fails_late_is_told(store: MemoryStore) -> None:
     """Scenario: the last of many rows cannot be computed. Guarantee: an error in one line, no short result."""
     text = "SELECT CASE WHEN range < 299999 THEN 1 ELSE error('broken') END AS one FROM range(300000)"
