@@ -1,10 +1,11 @@
 """Spans per CPU-second of the whole job, from OTLP in to rows in the lake.
 
-    python bench/run.py [--runs 3] [--seconds 10] [--spans-per-request 512] [--in-flight 8] [--json]
+    python bench/run.py [--runs 3] [--seconds 10] [--spans-per-request 512] [--in-flight 8] [--engine kernel] [--json]
 
-Each run starts a sidecar in an empty folder, loads it, and waits until the lake's table has every accepted span. The
-figure is accepted spans by the sidecar's user and system time until then. A run counts only if the table, counted by
-`spanward query`, has exactly as many rows as spans were accepted.
+Without --engine it measures the compiled kernel, where it is built, and Python in turns: machines are noisy, and only
+figures of one run can be compared. Each run starts a sidecar in an empty folder, loads it, and waits until the lake's
+table has every accepted span. The figure is accepted spans by the sidecar's user and system time until then. A run
+counts only if the table, counted by `spanward query`, has exactly as many rows as spans were accepted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ from bench.server import ServerError, Sidecar  # noqa: E402
 from bench.workload import Workload, generate  # noqa: E402
 
 RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
+ENGINES: Final = ["kernel", "python"] if find_spec("spanward.native") else ["python"]
 _DRAIN_SECONDS: Final = 300.0
 
 
@@ -39,6 +42,7 @@ class Run:
     """One run's figures.
 
     Attributes:
+        engine: what decoded and governed.
         spans: accepted, and found in the table.
         spans_per_cpu_second: by the sidecar's user and system time until drained; the start is not in it.
         spans_per_second: accepted, by the clients' clock.
@@ -46,6 +50,7 @@ class Run:
         bytes_per_span: of the table, before compaction.
     """
 
+    engine: str
     spans: int
     spans_per_cpu_second: float
     spans_per_second: float
@@ -58,14 +63,17 @@ class Run:
     refusals: int
 
 
-def measure(workload: Workload, options: argparse.Namespace) -> Run:
+def measure(workload: Workload, options: argparse.Namespace, engine: str) -> Run:
     """Start, load, drain, check.
 
     Raises:
         ServerError: the sidecar failed, or table and clients do not agree.
     """
     load = Load(workload.requests, options.spans_per_request, in_flight=options.in_flight)
-    with tempfile.TemporaryDirectory(prefix="spanward-bench-") as folder, Sidecar(Path(folder)) as sidecar:
+    with (
+        tempfile.TemporaryDirectory(prefix="spanward-bench-") as folder,
+        Sidecar(Path(folder), engine=engine) as sidecar,
+    ):
         before = sidecar.cpu_seconds()
         result = sidecar.loaded_by(load.run(sidecar.target, seconds=options.seconds))
         drained = sidecar.wait_until_committed(result.accepted, timeout=_DRAIN_SECONDS)
@@ -73,6 +81,7 @@ def measure(workload: Workload, options: argparse.Namespace) -> Run:
         queried = sidecar.queried_rows()
     _check(result, queried)
     return Run(
+        engine=engine,
         spans=result.accepted,
         spans_per_cpu_second=result.accepted / cpu,
         spans_per_second=result.accepted / result.seconds,
@@ -94,8 +103,8 @@ def _check(result: LoadResult, queried: int) -> None:
 
 
 def summary(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Median, minimum and maximum of each figure."""
-    columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
+    """Median, minimum and maximum of each figure of one engine's runs."""
+    columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0]) if name != "engine"}
     return {
         name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
         for name, values in columns.items()
@@ -105,14 +114,16 @@ def summary(runs: list[Run]) -> dict[str, dict[str, float]]:
 def show(report: dict[str, Any], console: Console) -> None:
     """The report for people."""
     workload, machine = report["workload"], report["machine"]
-    table = Table(title="the whole job: OTLP in, rows in the lake", title_justify="left", header_style="bold")
-    for column in ("figure", "median", "min", "max"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for name, values in report["summary"].items():
-        table.add_row(name.replace("_", " "), *(f"{values[key]:,.1f}" for key in ("median", "min", "max")))
-    console.print(table)
+    for engine, figures in report["summary"].items():
+        title = f"the whole job, OTLP in, rows in the lake: {engine}"
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for column in ("figure", "median", "min", "max"):
+            table.add_column(column, justify="left" if column == "figure" else "right")
+        for name, values in figures.items():
+            table.add_row(name.replace("_", " "), *(f"{values[key]:,.1f}" for key in ("median", "min", "max")))
+        console.print(table)
     console.print(
-        f"{len(report['runs'])} runs, {report['options']['spans_per_request']} spans a request, "
+        f"{report['options']['runs']} runs each, {report['options']['spans_per_request']} spans a request, "
         f"{workload['bytes_per_span']} bytes a span on the wire; {machine['cpu']}, {machine['cores']} cores, "
         f"Python {machine['python']}, {machine['date']}",
         highlight=False,
@@ -121,7 +132,8 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="runs; the figure is their median")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each engine; the figure is their median")
+    parser.add_argument("--engine", choices=("kernel", "python"), help="only this one")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the load in each run")
     parser.add_argument("--requests", type=int, default=100, help="distinct requests, sent in turn with new ids")
     parser.add_argument("--spans-per-request", type=int, default=512)
@@ -139,12 +151,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 when a run does not count."""
     options, console, errors = _arguments(arguments), Console(), Console(stderr=True)
     workload = generate(options.requests, options.spans_per_request)
+    engines = [options.engine] if options.engine else ENGINES
     runs: list[Run] = []
     try:
         with errors.status("measuring") as status:
             for number in range(1, options.runs + 1):
-                status.update(f"run {number} of {options.runs}")
-                runs.append(measure(workload, options))
+                for engine in engines:
+                    status.update(f"run {number} of {options.runs}: {engine}")
+                    runs.append(measure(workload, options, engine))
     except ServerError as error:
         errors.print(f"bench: {error}", markup=False, highlight=False)
         return 1
@@ -152,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": describe(),
         "options": {name: value for name, value in vars(options).items() if name not in {"json", "output"}},
         "workload": workload.manifest.as_dict(),
-        "summary": summary(runs),
+        "summary": {engine: summary([run for run in runs if run.engine == engine]) for engine in engines},
         "runs": [asdict(run) for run in runs],
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ receivers:
       grpc: {{endpoint: "127.0.0.1:{grpc}"}}
       http: null
 processors:
-  policy: {{}}
+  policy: {{engine: {engine}}}
 connectors:
   percentiles: {{}}
 exporters:
@@ -62,14 +62,16 @@ class ServerError(Exception):
 class Sidecar:
     """A running `spanward sidecar` in a folder of its own; use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, engine: str = "auto") -> None:
+        """Args: `engine` is what decodes and governs: auto, kernel or python."""
         self.data = folder / "data"
         self._config = folder / "sidecar.yaml"
         self._log = folder / "sidecar.log"
         grpc, health, metrics = _free_ports(3)
         self.target = f"127.0.0.1:{grpc}"
         self._ready_url = f"http://127.0.0.1:{health}/ready"
-        self._config.write_text(_CONFIG.format(grpc=grpc, health=health, metrics=metrics), encoding="utf-8")
+        config = _CONFIG.format(grpc=grpc, health=health, metrics=metrics, engine=engine)
+        self._config.write_text(config, encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -151,20 +151,21 @@ def test_a_server_that_cannot_start(tmp_path: Path) -> None:
 
 def test_the_report_has_medians_and_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
     """Scenario: three runs. Guarantee: the median of each figure, and where it was measured."""
-    runs = [Run(10, speed, 1.0, 1.0, 0.1, 100.0, 60.0, 1.0, 2.0, 0) for speed in (3.0, 1.0, 2.0)]
+    runs = [Run("kernel", 10, speed, 1.0, 1.0, 0.1, 100.0, 60.0, 1.0, 2.0, 0) for speed in (3.0, 1.0, 2.0)]
     figures = summary(runs)
     assert figures["spans_per_cpu_second"] == {"median": 2.0, "min": 1.0, "max": 3.0}
     report = {
         "machine": describe(),
         "workload": generate(1, 16).manifest.as_dict(),
-        "options": {"spans_per_request": 512},
-        "summary": figures,
+        "options": {"spans_per_request": 512, "runs": 3},
+        "summary": {"kernel": figures},
         "runs": runs,
     }
     show(report, Console(width=200))
     shown = capsys.readouterr().out
     assert "spans per cpu second" in shown
-    assert "3 runs, 512 spans a request" in shown
+    assert "rows in the lake: kernel" in shown
+    assert "3 runs each, 512 spans a request" in shown
 
 
 def test_a_machine_without_a_processor_name(tmp_path: Path) -> None:
