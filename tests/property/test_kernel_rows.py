@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,6 +169,23 @@ def test_recorded_traffic_is_the_kernels_and_equal() -> None:
     taken = [pair.compare(body) for body in bodies()]
     assert len(taken) == 174
     assert all(taken)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """Eight threads with one kernel, without baselines, whose order would matter: the rows of one thread alone."""
+    policy = Policy.model_validate({"quality": {"anomaly": {"enabled": False}}})
+    kernel = load_kernel(Engine.KERNEL, policy, [HASH_KEY], Limits())
+    assert kernel is not None
+
+    def rows(body: bytes) -> dict[str, str]:
+        made = kernel.decode(body, "acme", NOW)
+        assert made is not None
+        return text_of(made.rows)
+
+    requests_twice = [*bodies(), *bodies()]
+    alone = [rows(body) for body in requests_twice]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(rows, requests_twice)) == alone
 
 
 def test_ordinary_requests_are_the_kernels() -> None:

@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from spanward.sidecar.health import HealthRegistry
 from spanward.store.batch import Batch, Signal
@@ -39,6 +39,10 @@ class Kind(StrEnum):
     EXPORTER = "exporter"
     CONNECTOR = "connector"
     EXTENSION = "extension"
+
+
+SECRET: Final[dict[str, JsonValue]] = {"secret": True}
+"""Marks an option whose value is never shown: `Field(json_schema_extra=SECRET)`; of a mapping, its values."""
 
 
 class Config(BaseModel):

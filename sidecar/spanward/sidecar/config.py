@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from spanward.sidecar.component import Config, Factory, Kind
+from spanward.sidecar.component import SECRET, Config, Factory, Kind
 from spanward.store.errors import ConfigurationError
 
 DEFAULT_YAML: Final = """\
@@ -49,6 +49,8 @@ service:
     logs: {level: info}
 """
 
+_HIDDEN: Final = "${env:NOT_SHOWN}"
+"""Stands for a secret; a configuration that was printed and is read again asks for it."""
 _VARIABLE: Final = re.compile(r"\$\$|\$\{env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _IDENTIFIER: Final = re.compile(r"(?P<type>[a-z][a-z0-9_]*)(?:/(?P<name>[A-Za-z0-9_.-]+))?")
 
@@ -162,12 +164,24 @@ class ResolvedConfig:
         return self.components.get((Kind.EXPORTER, identifier)) or self.components[Kind.CONNECTOR, identifier]
 
     def effective(self) -> dict[str, Any]:
-        """The configuration with every default written out, as `--print-config` shows it."""
+        """The configuration with every default written out and no secret, as `--print-config` shows it."""
         document: dict[str, Any] = {f"{kind}s": {} for kind in Kind}
         for (kind, identifier), spec in self.components.items():
-            document[f"{kind}s"][identifier] = spec.config.model_dump(mode="json")
+            document[f"{kind}s"][identifier] = _shown(spec.config)
         document["service"] = self.settings.service.model_dump(mode="json")
         return {section: content for section, content in document.items() if content}
+
+
+def _shown(config: BaseModel) -> dict[str, Any]:
+    """The options of a component; what is marked `SECRET` is there without its value."""
+    document = config.model_dump(mode="json")
+    for name, option in type(config).model_fields.items():
+        value = getattr(config, name)
+        if option.json_schema_extra == SECRET:
+            document[name] = dict.fromkeys(value, _HIDDEN) if isinstance(value, dict) else _HIDDEN
+        elif isinstance(value, BaseModel):
+            document[name] = _shown(value)
+    return document
 
 
 def load(path: Path | None, *, environment: Mapping[str, str] = os.environ) -> ResolvedConfig:

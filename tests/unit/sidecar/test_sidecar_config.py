@@ -40,6 +40,21 @@ def test_the_default_listens_on_loopback_only() -> None:
     assert "0.0.0.0" not in text  # noqa: S104 - that is what must not be there
 
 
+def test_the_effective_configuration_shows_no_secret() -> None:
+    """Scenario: a header from the environment. Guarantee: its name is printed, its value not; a reader asks for it."""
+    text = """
+    receivers: {otlp: {}}
+    processors: {policy: {}}
+    exporters: {otlp/backup: {endpoint: "localhost:4317", headers: {api-key: "${env:KEY}"}}}
+    service: {pipelines: {traces: {receivers: [otlp], processors: [policy], exporters: [otlp/backup]}}}
+    """
+    printed = yaml.safe_dump(parse(text, source="test", environment={"KEY": "hunter2"}).effective())
+    assert "api-key" in printed
+    assert "hunter2" not in printed
+    with pytest.raises(ConfigurationError, match="NOT_SHOWN"):
+        parse(printed, source="printed", environment={})
+
+
 def test_the_effective_configuration_is_a_configuration() -> None:
     """Scenario: --print-config > file; --config file. Guarantee: it reads back and means the same."""
     effective = load(None).effective()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from spanward.sidecar.component import Config
+from spanward.sidecar.component import SECRET, Config
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -73,7 +73,7 @@ class OtlpExporterConfig(Config):
     protocol: Transport = Transport.GRPC
     """`grpc` or `http/protobuf`."""
 
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, json_schema_extra=SECRET)
     """Sent with each request, such as an API key; write secrets as `${env:NAME}`."""
 
     tenant_header: str = "x-tenant"
