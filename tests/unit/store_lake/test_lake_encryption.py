@@ -209,7 +209,7 @@ from spanward.store.span_store import SpanStore
 from spanward.store.sql import query
 data_key = Keyring.data_key
 def slow(*args, **options):
-    time.sleep(0.02)
+    time.sleep(0.1)
     return data_key(*args, **options)
 Keyring.data_key = slow
 store = SpanStore.open(pathlib.Path(sys.argv[1]), read_only=True)
