@@ -14,7 +14,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test jaeger-test check check-kernel fix bench clean lock setup kernel help
+.PHONY: demo test fuzz jaeger-test check check-kernel fix bench clean lock setup kernel help
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: $(ENV) $(KERNEL)  ## run the main job end to end and verify it (KEEP=1 lea
 
 test: $(ENV) $(KERNEL)  ## run every test, with coverage
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+fuzz: $(ENV) $(KERNEL)  ## damaged requests against the compiled kernel (SECONDS=60)
+	$(BIN)/python -m tests.fuzz.kernel --seconds $(or $(SECONDS),60)
 
 jaeger-test: $(ENV)  ## build a real Jaeger (needs Go) and hold the storage API against it
 	binary=$$(sh tools/jaeger.sh) && SPANWARD_JAEGER=$$binary $(BIN)/python -m pytest -m jaeger tests/e2e
