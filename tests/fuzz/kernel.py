@@ -13,10 +13,9 @@ import argparse
 import json
 import random
 import resource
-import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
+from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError
 from spanward.store.rows import build_rows
 
@@ -65,16 +65,7 @@ class DifferentError(AssertionError):
 
 def corpus() -> list[bytes]:
     """Short requests, for a mutation of a long one hits what matters too rarely."""
-    return [body for body in (*_recorded(), *generate(20, 2).requests) if len(body) <= _LONGEST]
-
-
-def _recorded() -> Iterator[bytes]:
-    data = _HOTROD.read_bytes()
-    position = 0
-    while position < len(data):
-        (size,) = struct.unpack_from("<I", data, position)
-        yield data[position + 4 : position + 4 + size]
-        position += 4 + size
+    return [body for body in (*read_requests(_HOTROD), *generate(20, 2).requests) if len(body) <= _LONGEST]
 
 
 def damaged(body: bytes, chance: random.Random) -> bytes:

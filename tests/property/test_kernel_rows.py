@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.privacy.entities import Entity
+from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError
 from spanward.store.rows import build_rows
 from spanward.store.text import well_formed
@@ -154,19 +154,10 @@ def test_damaged_requests_are_left_or_equal(data: TracesData, draw: st.DataObjec
     assert text_of(made.rows) == text_of(rows)
 
 
-def bodies() -> Iterator[bytes]:
-    data = HOTROD.read_bytes()
-    position = 0
-    while position < len(data):
-        (size,) = struct.unpack_from("<I", data, position)
-        yield data[position + 4 : position + 4 + size]
-        position += 4 + size
-
-
 def test_recorded_traffic_is_the_kernels_and_equal() -> None:
     """The recorded HotROD traffic, request by request with growing baselines: all of it is the kernel's, and equal."""
     pair = Pair("default")
-    taken = [pair.compare(body) for body in bodies()]
+    taken = [pair.compare(body) for body in read_requests(HOTROD)]
     assert len(taken) == 174
     assert all(taken)
 
@@ -182,7 +173,7 @@ def test_threads_do_not_disturb_each_other() -> None:
         assert made is not None
         return text_of(made.rows)
 
-    requests_twice = [*bodies(), *bodies()]
+    requests_twice = [*read_requests(HOTROD), *read_requests(HOTROD)]
     alone = [rows(body) for body in requests_twice]
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(rows, requests_twice)) == alone
