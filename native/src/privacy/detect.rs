@@ -60,40 +60,33 @@ pub fn find(text: &str) -> Vec<Hit<'_>> {
 /// The hits in a text taken as it is written.
 fn find_as_written(text: &str, look: Look) -> Vec<Hit<'_>> {
     let mut hits = Vec::new();
-    let mut run = |pattern: &Pattern| {
-        pattern.each(text, |start, end| {
-            let value = Cow::Borrowed(&text[start..end]);
-            hits.push(Hit { entity: pattern.entity, start, end, value, token: false });
-        });
-    };
     let is_long =
         text.len() >= SHORTEST_LONG && (!look.has(NON_ASCII) || text.chars().nth(SHORTEST_LONG - 1).is_some());
     if look.has(EQUALS | COLON) && look.has_one_of(&SECRET_LETTERS) && matches(&SECRETS, text) {
-        patterns::ASSIGNED.iter().for_each(&mut run);
+        patterns::ASSIGNED.iter().for_each(|pattern| run(pattern, text, &mut hits));
     }
     if is_long {
-        secrets(text, look, &mut run);
+        secrets(text, look, &mut hits);
     }
     if look.has(AT) {
-        patterns::AT_SIGN.iter().for_each(&mut run);
+        patterns::AT_SIGN.iter().for_each(|pattern| run(pattern, text, &mut hits));
     }
     if is_long && look.digits >= SOME_DIGITS {
-        ibans(text, |start, end| {
-            let value = Cow::Borrowed(&text[start..end]);
-            hits.push(Hit { entity: Entity::Iban, start, end, value, token: false });
-        });
+        ibans(text, |start, end| hits.push(hit(Entity::Iban, text, start, end)));
     }
-    let mut run = |pattern: &Pattern| {
-        pattern.each(text, |start, end| {
-            let value = Cow::Borrowed(&text[start..end]);
-            hits.push(Hit { entity: pattern.entity, start, end, value, token: false });
-        });
-    };
-    numbers(text, look, &mut run);
+    numbers(text, look, &mut hits);
     if look.has_all(COLON | DIGIT) && count(text, b':') >= 2 {
-        run(&patterns::IPV6);
+        run(&patterns::IPV6, text, &mut hits);
     }
     if look.has(LESS) { apart(tokens(text), hits) } else { hits }
+}
+
+fn hit(entity: Entity, text: &str, start: usize, end: usize) -> Hit<'_> {
+    Hit { entity, start, end, value: Cow::Borrowed(&text[start..end]), token: false }
+}
+
+fn run<'t>(pattern: &Pattern, text: &'t str, hits: &mut Vec<Hit<'t>>) {
+    pattern.each(text, |start, end| hits.push(hit(pattern.entity, text, start, end)));
 }
 
 /// What stands in every name of a secret.
@@ -129,23 +122,23 @@ fn matches(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
-fn secrets(text: &str, look: Look, run: &mut impl FnMut(&Pattern)) {
+fn secrets<'t>(text: &'t str, look: Look, hits: &mut Vec<Hit<'t>>) {
     if (look.has_all(SK) || look.has_one_of(&KEY_LETTERS)) && matches(&patterns::KEY_BEGINS, text) {
-        patterns::API_KEYS.iter().for_each(&mut *run);
+        patterns::API_KEYS.iter().for_each(|pattern| run(pattern, text, hits));
     }
     if look.has_all(UPPER_I | SPACE | DASH) && text.contains("PRIVATE KEY") {
-        run(&patterns::PRIVATE_KEY);
+        run(&patterns::PRIVATE_KEY, text, hits);
     }
     if look.has_all(UPPER_J | DOT) && text.contains("eyJ") {
-        run(&patterns::JWT);
+        run(&patterns::JWT, text, hits);
     }
     if look.has_one_of(&SCHEME_LETTERS) && matches(&patterns::SCHEMES, text) {
-        run(&patterns::AUTHORIZATION);
+        run(&patterns::AUTHORIZATION, text, hits);
     }
 }
 
 /// Each pattern needs so many digits near each other.
-fn numbers(text: &str, look: Look, run: &mut impl FnMut(&Pattern)) {
+fn numbers<'t>(text: &'t str, look: Look, hits: &mut Vec<Hit<'t>>) {
     const INTERNATIONAL: u32 = 8;
     const SSN: u32 = 9;
     const NATIONAL: u32 = 10;
@@ -154,20 +147,20 @@ fn numbers(text: &str, look: Look, run: &mut impl FnMut(&Pattern)) {
         return;
     }
     if look.digits >= CARD {
-        run(&patterns::CARD);
+        run(&patterns::CARD, text, hits);
     }
     if look.digits >= SSN {
-        run(&patterns::US_SSN);
+        run(&patterns::US_SSN, text, hits);
     }
     if look.digits >= NATIONAL {
-        run(&patterns::NATIONAL);
-        run(&patterns::PAIRS);
+        run(&patterns::NATIONAL, text, hits);
+        run(&patterns::PAIRS, text, hits);
     }
     if look.digits >= INTERNATIONAL && look.has(PLUS) {
-        run(&patterns::INTERNATIONAL);
+        run(&patterns::INTERNATIONAL, text, hits);
     }
     if look.has(DOT) && count(text, b'.') >= 3 {
-        run(&patterns::IPV4);
+        run(&patterns::IPV4, text, hits);
     }
 }
 
