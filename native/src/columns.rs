@@ -238,13 +238,6 @@ impl MapColumn {
     }
 }
 
-/// The same text in every row.
-pub fn constant_text(text: &str, rows: usize) -> Array {
-    let offsets = (0..=rows).map(|row| (row * text.len()) as i32).collect();
-    let data = text.as_bytes().repeat(rows);
-    Array::of(rows, vec![None, Some(Buffer::Int32(offsets)), Some(Buffer::Bytes(data))])
-}
-
 fn nulls(rows: usize, values: Vec<Option<Buffer>>) -> Array {
     if rows == 0 {
         let mut buffers = vec![None];

@@ -1,7 +1,7 @@
-//! One pass from the bytes of a request to governed columns.
+//! One pass from the bytes of requests to governed columns.
 //!
 //! Two things are kept between requests: the keys that were met (each worker has its own), and the baselines of
-//! operations (one for all). Nothing of either changes before the whole request has been found regular.
+//! operations (one for all). Nothing of the latter changes before all requests have been found regular.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -25,21 +25,28 @@ pub struct Kernel {
     idle: Mutex<Vec<Keys>>,
 }
 
-/// A request, decoded and governed.
+/// A request as it came.
+pub struct Request<'r> {
+    pub body: &'r [u8],
+    pub tenant: &'r str,
+    pub received_at_ns: i64,
+}
+
+/// Requests, decoded and governed.
 pub struct Decoded {
     /// The batch as a struct array, its columns in the order of the table's.
     pub rows: Array,
-    /// Spans that a rule said not to store.
-    pub dropped: usize,
+    /// Of each request: its rows, and the spans that a rule said not to store.
+    pub requests: Vec<(usize, usize)>,
     /// Spans that held personal data, by its type.
     pub pii: HashMap<&'static str, u64>,
     /// Spans that broke a rule, by its name.
     pub violations: HashMap<String, u64>,
 }
 
-/// Requests beyond this are the twin's: the offsets of a column have 31 bits, and what is redacted may grow.
+/// Requests that are together beyond this are the twin's: the offsets of a column have 31 bits, and what is redacted may grow.
 const MAX_BODY: usize = 128 << 20;
-/// What the rows of a request may repeat of its tenant, resources and scopes; the twin refuses requests with more.
+/// What rows may repeat of their tenant, resources and scopes; the twin refuses requests with more.
 const MAX_SHARED: usize = 256 << 20;
 
 /// What is known of a span while its verdict on quality waits for the baselines.
@@ -54,16 +61,18 @@ struct Pending {
     pii: u16,
 }
 
-/// The work on one request.
+/// The work on a batch of requests.
 struct Work<'p, 'k> {
     plan: &'p Plan,
     reader: Reader<'p, 'k>,
     redactor: Redactor<'p>,
     rows: Rows,
     pending: Vec<Pending>,
+    /// How many spans were pending after each request.
+    ends: Vec<usize>,
     operations: Vec<u8>,
     subjects: Vec<String>,
-    /// Bytes of what is in every row.
+    /// Bytes that every row of the request has of its tenant.
     tenant: usize,
     shared: usize,
 }
@@ -72,7 +81,7 @@ impl Kernel {
     /// # Errors
     /// The plan's columns are not those the kernel makes.
     pub fn new(plan: Plan) -> Result<Self, String> {
-        let made = Rows::new(&plan.columns, 0).finish(&plan.columns, "");
+        let made = Rows::new(&plan.columns).finish(&plan.columns);
         for name in &plan.columns.names {
             if !made.contains_key(name) {
                 return Err(format!("the kernel does not make the column {name}"));
@@ -89,13 +98,16 @@ impl Kernel {
         })
     }
 
-    /// Decodes and governs a request in protobuf.
+    /// Decodes and governs requests in protobuf, into one batch.
     ///
     /// # Errors
-    /// It is not as every SDK writes them: the twin's.
-    pub fn decode(&self, body: &[u8], tenant: &str, received_at_ns: i64) -> Read<Decoded> {
+    /// One of them is not as every SDK writes them: the twin's.
+    pub fn decode(&self, requests: &[Request<'_>]) -> Read<Decoded> {
+        if requests.iter().map(|request| request.body.len()).sum::<usize>() > MAX_BODY {
+            return Err(Irregular);
+        }
         let mut keys = self.lock_idle().pop().unwrap_or_else(Keys::new);
-        let decoded = self.decode_with(&mut keys, body, tenant, received_at_ns);
+        let decoded = self.decode_with(&mut keys, requests);
         keys.tidy();
         self.lock_idle().push(keys);
         decoded
@@ -105,33 +117,35 @@ impl Kernel {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn decode_with(&self, keys: &mut Keys, body: &[u8], tenant: &str, received_at_ns: i64) -> Read<Decoded> {
+    fn decode_with(&self, keys: &mut Keys, requests: &[Request<'_>]) -> Read<Decoded> {
         let mut work = Work {
             plan: &self.plan,
             reader: Reader { plan: &self.plan, keys },
             redactor: Redactor::new(&self.plan),
-            rows: Rows::new(&self.plan.columns, received_at_ns),
+            rows: Rows::new(&self.plan.columns),
             pending: Vec::new(),
+            ends: Vec::with_capacity(requests.len()),
             operations: Vec::new(),
             subjects: Vec::new(),
-            tenant: tenant.len(),
+            tenant: 0,
             shared: 0,
         };
-        if body.len() > MAX_BODY {
-            return Err(Irregular);
+        for request in requests {
+            work.tenant = request.tenant.len();
+            work.rows.begin(request.tenant, request.received_at_ns);
+            work.request(request.body)?;
+            work.ends.push(work.pending.len());
         }
-        work.request(body)?;
-        Ok(self.judge(work, tenant))
+        Ok(self.judge(work))
     }
 
     /// The verdicts on quality, which need the baselines that all requests share.
-    fn judge(&self, work: Work<'_, '_>, tenant: &str) -> Decoded {
-        let Work { mut rows, pending, operations, .. } = work;
+    fn judge(&self, work: Work<'_, '_>) -> Decoded {
+        let Work { mut rows, pending, ends, operations, .. } = work;
         let mut pii = [0_u64; 16];
         let mut violations: HashMap<String, u64> = HashMap::new();
         let mut baselines = self.baselines.as_ref().map(|shared| shared.lock().unwrap_or_else(PoisonError::into_inner));
         let mut start = 0;
-        let mut dropped = 0;
         for span in &pending {
             let operation = &operations[start..span.operation_end];
             start = span.operation_end;
@@ -147,22 +161,32 @@ impl Kernel {
             if span.kept {
                 let score = if names.is_empty() { 1.0 } else { self.scale.score(names.iter().copied()) };
                 rows.judge(score, names.iter().copied());
-            } else {
-                dropped += 1;
             }
         }
         drop(baselines);
         let counted = |bit: usize| type_names(1 << bit).map(move |name| (name, bit));
         let pii = (0..16).flat_map(counted).filter(|(_, bit)| pii[*bit] > 0).map(|(name, bit)| (name, pii[bit]));
-        Decoded { pii: pii.collect(), rows: self.batch(rows, tenant), dropped, violations }
+        Decoded { pii: pii.collect(), rows: self.batch(rows), requests: tally(&pending, &ends), violations }
     }
 
-    fn batch(&self, rows: Rows, tenant: &str) -> Array {
+    fn batch(&self, rows: Rows) -> Array {
         let count = rows.count();
-        let mut named = rows.finish(&self.plan.columns, tenant);
+        let mut named = rows.finish(&self.plan.columns);
         let columns = self.plan.columns.names.iter().filter_map(|name| named.remove(name)).collect();
         Array::structs(count, columns)
     }
+}
+
+/// Of each request, how many of its spans have a row and how many have none.
+fn tally(pending: &[Pending], ends: &[usize]) -> Vec<(usize, usize)> {
+    let mut start = 0;
+    let of_request = |&end: &usize| {
+        let spans = &pending[start..end];
+        start = end;
+        let kept = spans.iter().filter(|span| span.kept).count();
+        (kept, spans.len() - kept)
+    };
+    ends.iter().map(of_request).collect()
 }
 
 /// Names of broken rules, sorted, each once.

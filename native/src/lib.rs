@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyCapsule, PyDict};
 
 mod arrow;
@@ -42,13 +43,13 @@ struct Kernel {
     inner: kernel::Kernel,
 }
 
-/// A decoded request: the governed rows and what was found.
+/// Decoded requests: the governed rows and what was found.
 #[pyclass(frozen, get_all, module = "spanward.native._native")]
 struct Decoded {
     /// A capsule "arrow_array" of the C data interface: a struct array of the table's columns.
     array: Py<PyCapsule>,
-    /// Spans that a rule said not to store.
-    dropped: usize,
+    /// Of each request: its rows, and the spans that a rule said not to store.
+    requests: Vec<(usize, usize)>,
     /// Spans that held personal data, by its type.
     pii: Py<PyDict>,
     /// Spans that broke a quality rule, by its name.
@@ -65,19 +66,25 @@ impl Kernel {
         Ok(Kernel { inner })
     }
 
-    /// Decodes one request in protobuf; `None` for one that only the twin can read.
+    /// Decodes requests in protobuf, each (body, tenant, Unix time of its receipt in ns), into one batch; `None` when
+    /// one of them is such that only the twin can read it.
     ///
     /// Raises:
     ///     RuntimeError: the kernel failed, which is a bug; the process and later requests are not hurt.
-    fn decode(
+    fn decode_all(
         &self,
         py: Python<'_>,
-        body: &Bound<'_, PyBytes>,
-        tenant: &str,
-        received_at_ns: i64,
+        requests: Vec<(Bound<'_, PyBytes>, PyBackedStr, i64)>,
     ) -> PyResult<Option<Decoded>> {
-        let bytes = body.as_bytes();
-        let work = AssertUnwindSafe(|| self.inner.decode(bytes, tenant, received_at_ns));
+        let requests: Vec<kernel::Request<'_>> = requests
+            .iter()
+            .map(|(body, tenant, received_at_ns)| kernel::Request {
+                body: body.as_bytes(),
+                tenant,
+                received_at_ns: *received_at_ns,
+            })
+            .collect();
+        let work = AssertUnwindSafe(|| self.inner.decode(&requests));
         let outcome = py.detach(|| catch_unwind(work));
         match outcome {
             Ok(Ok(decoded)) => Ok(Some(Decoded::new(py, decoded)?)),
@@ -105,7 +112,7 @@ impl Decoded {
         }
         Ok(Decoded {
             array: capsule.unbind(),
-            dropped: decoded.dropped,
+            requests: decoded.requests,
             pii: pii.unbind(),
             violations: violations.unbind(),
         })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::arrow::{Array, Buffer};
-use crate::columns::{BoolColumn, Ends, MapColumn, MapValues, NumberColumn, TextColumn, TextLists, constant_text};
+use crate::columns::{BoolColumn, Ends, MapColumn, MapValues, NumberColumn, TextColumn, TextLists};
 use crate::keys::Keys;
 use crate::labels::{DECLARED_BIT, Label, UNCHECKED_BIT};
 use crate::plan::{CLASSES, ColumnsPlan};
@@ -75,10 +75,19 @@ pub fn type_names(bits: u16) -> impl Iterator<Item = &'static str> {
     SORTED.iter().filter(move |(bit, _)| bits & bit != 0).map(|(_, name)| *name)
 }
 
-/// The rows of one request while they grow.
+/// What the rows of a request have in common.
+struct Common {
+    tenant: String,
+    received_at_ns: i64,
+    /// How many rows there were before.
+    first: usize,
+}
+
+/// The rows of some requests while they grow.
 pub struct Rows {
     count: usize,
     received_at_ns: i64,
+    requests: Vec<Common>,
     identity: Identity,
     governance: Governance,
     strings: Vec<TextColumn>,
@@ -174,10 +183,11 @@ struct Scopes {
 }
 
 impl Rows {
-    pub fn new(columns: &ColumnsPlan, received_at_ns: i64) -> Self {
+    pub fn new(columns: &ColumnsPlan) -> Self {
         Rows {
             count: 0,
-            received_at_ns,
+            received_at_ns: 0,
+            requests: Vec::new(),
             identity: Identity::default(),
             governance: Governance::default(),
             strings: columns.strings.iter().map(|_| TextColumn::default()).collect(),
@@ -200,6 +210,12 @@ impl Rows {
 
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// The rows from here on are of another request.
+    pub fn begin(&mut self, tenant: &str, received_at_ns: i64) {
+        self.received_at_ns = received_at_ns;
+        self.requests.push(Common { tenant: tenant.to_owned(), received_at_ns, first: self.count });
     }
 
     /// Adds a row; its verdict on quality follows by `judge`, in the same order.
@@ -284,17 +300,13 @@ impl Rows {
     }
 
     /// The columns under their names, and how many rows they have.
-    pub fn finish(self, columns: &ColumnsPlan, tenant: &str) -> HashMap<String, Array> {
+    pub fn finish(self, columns: &ColumnsPlan) -> HashMap<String, Array> {
         let rows = self.count;
-        let received = self.received_at_ns;
-        let day = received.div_euclid(NS_PER_DAY) as i32;
         let mut named: HashMap<String, Array> = HashMap::new();
         let mut add = |name: &str, array: Array| {
             named.insert(name.to_owned(), array);
         };
-        add("tenant", constant_text(tenant, rows));
-        add("received_at", Array::of(rows, vec![None, Some(Buffer::Int64(vec![received.div_euclid(1000); rows]))]));
-        add("date", Array::of(rows, vec![None, Some(Buffer::Int32(vec![day; rows]))]));
+        finish_common(&self.requests, rows, &mut add);
         self.identity.finish(rows, &mut add);
         self.governance.finish(rows, &mut add);
         self.maps.finish(&mut add);
@@ -313,6 +325,22 @@ impl Rows {
         }
         named
     }
+}
+
+fn finish_common(requests: &[Common], rows: usize, add: &mut impl FnMut(&str, Array)) {
+    let mut tenant = TextColumn::default();
+    let (mut received_at, mut date) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    let ends = requests.iter().skip(1).map(|request| request.first).chain([rows]);
+    for (request, end) in requests.iter().zip(ends) {
+        for row in request.first..end {
+            tenant.put(row, &request.tenant);
+        }
+        received_at.resize(end, request.received_at_ns.div_euclid(1000));
+        date.resize(end, request.received_at_ns.div_euclid(NS_PER_DAY) as i32);
+    }
+    add("tenant", tenant.finish(rows));
+    add("received_at", Array::of(rows, vec![None, Some(Buffer::Int64(received_at))]));
+    add("date", Array::of(rows, vec![None, Some(Buffer::Int32(date))]));
 }
 
 fn hex<'b>(bytes: &[u8], buffer: &'b mut [u8; 32]) -> &'b [u8] {

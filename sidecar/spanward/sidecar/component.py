@@ -14,7 +14,7 @@ failed half-way. After `shutdown` nothing of the component runs any more. All ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from spanward.sidecar.health import HealthRegistry
 from spanward.store.batch import Batch, Signal
 from spanward.store.clock import Clock
+from spanward.store.intake import DecodedGroup, Request
 from spanward.store.log import LogReader
 from spanward.store.span_store import SpanStore
 
@@ -148,19 +149,24 @@ class Decoded:
         """The batch's rows, which is what the intake logs."""
         return self.batch.rows
 
+    @property
+    def accepted(self) -> int:
+        """Spans taken: those stored and those that a rule said not to store."""
+        return len(self.batch) + self.dropped
+
 
 @runtime_checkable
 class Decoder(Component, Protocol):
     """The processor at the head of a pipeline: bytes to governed rows, in one pass.
 
-    `decode` is called from a worker thread and must be safe to call from several.
+    `decode_all` is called from a worker thread and must be safe to call from several.
     """
 
-    def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
-        """Decode one request under the policy.
+    def decode_all(self, requests: Sequence[Request]) -> DecodedGroup:
+        """Decode requests under the policy, in their order; the `form` of each is an `Encoding`.
 
-        Raises:
-            InvalidRequestError: the body is not the message it should be.
+        A request that is not the message it should be has an InvalidRequestError as its outcome, and costs no other.
+        `spanward.store.intake.grouped` makes a group of requests that were decoded one by one.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,9 +31,10 @@ from spanward.sidecar.component import (
 from spanward.sidecar.config import ComponentSpec, PipelineConfig, ResolvedConfig
 from spanward.sidecar.health import HealthRegistry
 from spanward.sidecar.scheduler import Scheduler
+from spanward.store.batch import Batch, Signal
 from spanward.store.clock import Clock
 from spanward.store.errors import ConfigurationError
-from spanward.store.intake import Intake, IntakeSettings
+from spanward.store.intake import DecodedGroup, Intake, IntakeSettings, Outcome, Request, grouped
 from spanward.store.layout import intake_folder
 from spanward.store.log import IntakeLog, LogReader
 from spanward.store.span_store import SpanStore
@@ -42,29 +43,44 @@ from spanward.store.span_store import SpanStore
 class Pipeline:
     """The spine: what a receiver's bytes go through until they are acknowledged."""
 
-    def __init__(self, decoder: Decoder, processors: tuple[Processor, ...], intake: Intake) -> None:
-        self._decoder = decoder
-        self._processors = processors
+    def __init__(self, intake: Intake) -> None:
         self.intake = intake
 
     async def ingest(self, body: bytes, encoding: Encoding, tenant: str) -> IngestResult:
         """See `spanward.sidecar.component.Ingest`."""
-        accepted = 0
+        result = await self.intake.submit(tenant, body, encoding)
+        return IngestResult(result.rejected, result.message, result.repeated, result.accepted)
 
-        def decode(received_at_ns: int) -> Decoded:
-            nonlocal accepted
-            decoded = self._decode(body, encoding, tenant, received_at_ns)
-            accepted = len(decoded.batch) + decoded.dropped
-            return decoded
 
-        result = await self.intake.submit(tenant, body, decode)
-        return IngestResult(result.rejected, result.message, result.repeated, accepted)
+class _Processing:
+    """The policy, and the processors behind it: each sees the rows of one request, as if it came alone."""
 
-    def _decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
-        decoded = self._decoder.decode(body, encoding, tenant, received_at_ns)
-        for processor in self._processors:
-            decoded = replace(decoded, batch=processor.process(decoded.batch))
-        return decoded
+    def __init__(self, decoder: Decoder, processors: tuple[Processor, ...]) -> None:
+        self._decoder = decoder
+        self._processors = processors
+
+    def __call__(self, requests: Sequence[Request]) -> DecodedGroup:
+        group = self._decoder.decode_all(requests)
+        return grouped(list(self._processed(group))) if self._processors else group
+
+    def _processed(self, group: DecodedGroup) -> Iterator[Decoded | Exception]:
+        first = 0
+        for outcome in group.outcomes:
+            if isinstance(outcome, Exception):
+                yield outcome
+                continue
+            rows = group.rows.slice(first, outcome.rows)
+            first += outcome.rows
+            yield self._process(Decoded(Batch(Signal.TRACES, rows), outcome.rejected, message=outcome.message), outcome)
+
+    def _process(self, decoded: Decoded, outcome: Outcome) -> Decoded | Exception:
+        batch = decoded.batch
+        try:
+            for processor in self._processors:
+                batch = processor.process(batch)
+        except Exception as error:  # noqa: BLE001 - a processor's bug costs the request that it met, and no other
+            return error
+        return replace(decoded, batch=batch, dropped=outcome.accepted - outcome.rows)
 
 
 class Graph:
@@ -134,7 +150,10 @@ class Graph:
         reader = log.reader()
         consumers = [await self._start_consumer(name, reader) for name in config.exporters]
         decoder, processors = await self._start_processors(identifier, config)
-        intake = Intake(log, self._store.keyring, consumers, clock=self._clock, settings=_intake_settings(config))
+        decode = _Processing(decoder, processors)
+        intake = Intake(
+            log, self._store.keyring, consumers, decode, clock=self._clock, settings=_intake_settings(config)
+        )
         await intake.start()
         self._started.append((identifier, intake.shutdown))
         self._scheduler.every(
@@ -142,7 +161,7 @@ class Graph:
             config.intake.trim_interval_seconds,
             partial(self._tend, identifier, intake),
         )
-        pipeline = self.pipelines[identifier] = Pipeline(decoder, processors, intake)
+        pipeline = self.pipelines[identifier] = Pipeline(intake)
         for name in config.receivers:
             await self._start(self._config.spec(Kind.RECEIVER, name), log=None, arguments=(pipeline.ingest,))
 

@@ -4,30 +4,73 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from spanward.store._intake_model import IntakeSettings, SubmitResult
+from spanward.store._intake_model import IntakeSettings, Outcome, Request, SubmitResult
 from spanward.store.clock import Clock
 from spanward.store.log import IntakeLog
 from spanward.store.records import Answer, RequestEntry, SpansRecord, concatenate, encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PendingRequest:
-    """A decoded request on its way into the log.
+    """A request on its way into the log.
 
     Attributes:
-        tenant, rows, rejected, message: see RequestEntry.
-        answer: what will be remembered of it.
+        request: what was sent.
+        dedup_key: its digest; "" when repetitions are not recognised.
         done: resolved when the request is acknowledged.
+        outcome: what decoding made of it, once it has.
     """
 
-    tenant: str
-    rows: pa.RecordBatch
-    answer: Answer
+    request: Request
+    dedup_key: str
     done: asyncio.Future[SubmitResult]
+    outcome: Outcome = field(default=Outcome(0))
+
+    @property
+    def answer(self) -> Answer:
+        """What will be remembered of it."""
+        return Answer(
+            self.dedup_key, self.request.received_at_ns, rejected=self.outcome.rejected, message=self.outcome.message
+        )
+
+    def succeed(self) -> None:
+        """Acknowledge."""
+        if not self.done.done():
+            outcome = self.outcome
+            self.done.set_result(SubmitResult(outcome.rejected, outcome.message, accepted=outcome.accepted))
+
+    def fail(self, error: Exception) -> None:
+        """Tell the client an error."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingGroup:
+    """Requests that were decoded together.
+
+    Attributes:
+        rows: of all of them, in their order.
+        requests: at least one.
+        bytes: of the rows.
+    """
+
+    rows: pa.RecordBatch
+    requests: Sequence[PendingRequest]
+    bytes: int
+
+    def split(self) -> Iterator[PendingGroup]:
+        """Each request on its own."""
+        first = 0
+        for request in self.requests:
+            rows = self.rows.slice(first, request.outcome.rows)
+            first += request.outcome.rows
+            yield PendingGroup(rows, [request], rows.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +90,58 @@ class Written:
     seconds: float = 0.0
 
 
-def take_group(queue: deque[PendingRequest], settings: IntakeSettings) -> list[PendingRequest]:
-    """Take requests off the queue's head until the next would exceed a bound; at least one if there is any."""
-    group: list[PendingRequest] = []
+def take_groups(queue: deque[PendingGroup], settings: IntakeSettings) -> list[PendingGroup]:
+    """Take what fits into one record off the queue's head; at least one request if there is any."""
+    taken: list[PendingGroup] = []
     rows = size = 0
     while queue:
         head = queue[0]
         rows += head.rows.num_rows
-        size += head.rows.get_total_buffer_size()  # `nbytes` looks at offsets: 25 times as dear
-        if group and (rows > settings.max_record_rows or size > settings.max_record_bytes):
-            break
-        group.append(queue.popleft())
-    return group
+        size += head.bytes
+        if rows > settings.max_record_rows or size > settings.max_record_bytes:
+            if taken:
+                break
+            if len(head.requests) > 1:
+                queue.popleft()
+                queue.extendleft(reversed(list(head.split())))
+                rows = size = 0
+                continue
+        taken.append(queue.popleft())
+    return taken
 
 
-def write_group(group: list[PendingRequest], log: IntakeLog, clock: Clock) -> Written:
-    """Make one record of the group and wait until it is on the disk. Runs in the writer's thread.
+def write_groups(groups: Sequence[PendingGroup], log: IntakeLog, clock: Clock) -> Written:
+    """Make one record of the groups and wait until it is on the disk. Runs in the writer's thread.
 
     Raises:
-        RetryableError: the disk refused; nothing of the group counts.
+        RetryableError: the disk refused; nothing of the groups counts.
         PermanentError: the record is too large.
     """
-    batches = [request.rows for request in group if request.rows.num_rows]
+    batches = [group.rows for group in groups if group.rows.num_rows]
     if not batches:
         return Written(0, None)
     rows = concatenate(batches)
-    payload = encode(SpansRecord(rows, _entries(group)))
+    payload = encode(SpansRecord(rows, _entries(groups)))
     begun = clock.monotonic()
     sequence = log.append(payload)
     return Written(sequence, rows, len(payload), clock.monotonic() - begun)
 
 
-def _entries(group: list[PendingRequest]) -> list[RequestEntry]:
+def _entries(groups: Sequence[PendingGroup]) -> list[RequestEntry]:
     entries: list[RequestEntry] = []
     first = 0
-    for request in group:
-        answer, count = request.answer, request.rows.num_rows
+    for pending in (pending for group in groups for pending in group.requests):
+        request, outcome = pending.request, pending.outcome
         entries.append(
             RequestEntry(
-                request.tenant, answer.dedup_key, first, count, answer.received_at_ns, answer.rejected, answer.message
+                request.tenant,
+                pending.dedup_key,
+                first,
+                outcome.rows,
+                request.received_at_ns,
+                outcome.rejected,
+                outcome.message,
             )
         )
-        first += count
+        first += outcome.rows
     return entries

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from spanward.store._delivery import Delivery
-from spanward.store._group import PendingRequest, Written, take_group, write_group
-from spanward.store._intake_model import IntakeSettings, IntakeStats, SubmitResult
+from spanward.store._group import PendingGroup, PendingRequest, Written, take_groups, write_groups
+from spanward.store._intake_model import IntakeSettings, IntakeStats
 from spanward.store.batch import Batch, Signal
 from spanward.store.clock import Clock
 from spanward.store.dedup import DedupWindow
@@ -44,15 +44,15 @@ class GroupCommitter:
         self._clock = clock
         self._settings = settings
         self._stats = stats
-        self._queue: deque[PendingRequest] = deque()
+        self._queue: deque[PendingGroup] = deque()
         self._wake = asyncio.Event()
         self._ending = False
         self._told: float | None = None
         self._untold = 0
 
-    def add(self, request: PendingRequest) -> None:
-        """Put a request into the next group; its `done` tells the outcome."""
-        self._queue.append(request)
+    def add(self, group: PendingGroup) -> None:
+        """Put decoded requests into the next record; they are told the outcome."""
+        self._queue.append(group)
         self._wake.set()
 
     def end(self) -> None:
@@ -63,34 +63,36 @@ class GroupCommitter:
     async def run(self) -> None:
         """Commit groups until `end`. No request is left without an outcome."""
         while True:
-            if group := take_group(self._queue, self._settings):
-                await self._commit(group)
+            if groups := take_groups(self._queue, self._settings):
+                await self._commit(groups)
             elif self._ending:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
-    async def _commit(self, group: list[PendingRequest]) -> None:
+    async def _commit(self, groups: list[PendingGroup]) -> None:
+        requests = [request for group in groups for request in group.requests]
         try:
-            written = await self._write(group)
-            self._remember(group, written)
+            written = await self._write(groups)
+            self._remember(requests, written)
             if written.rows is not None:
                 await self._delivery.offer(Batch(Signal.TRACES, written.rows, written.sequence))
         except RetryableError as error:
             self._tell(error)
-            self._stats.refuse("disk", len(group))
+            self._stats.refuse("disk", len(requests))
             message, wait = str(error), error.retry_after or self._settings.retry_after_seconds
-            _fail(group, lambda: RetryableError(message, retry_after=wait))
+            _fail(requests, lambda: RetryableError(message, retry_after=wait))
         except PermanentError as error:
             message = str(error)
-            _fail(group, lambda: PermanentError(message))
+            _fail(requests, lambda: PermanentError(message))
         except Exception:  # noqa: BLE001 - a bug must leave no client without an answer, and the next group a committer
-            _log.exception("a group of %d requests could not be logged", len(group))
-            _fail(group, lambda: RuntimeError("the request could not be logged; the sidecar's log has the reason"))
+            _log.exception("a group of %d requests could not be logged", len(requests))
+            _fail(requests, lambda: RuntimeError("the request could not be logged; the sidecar's log has the reason"))
         else:
             # answered after the first attempt, taken or not: what a consumer takes later, the log keeps until then
-            _answer(group)
+            for request in requests:
+                request.succeed()
             await self._delivery.settle()
 
     def _tell(self, error: RetryableError) -> None:
@@ -101,13 +103,13 @@ class GroupCommitter:
             _log.warning("%s (%d groups of requests refused since this was last said)", error, self._untold)
             self._told, self._untold = now, 0
 
-    async def _write(self, group: list[PendingRequest]) -> Written:
+    async def _write(self, groups: list[PendingGroup]) -> Written:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, write_group, group, self._log, self._clock)
+        return await loop.run_in_executor(self._writer, write_groups, groups, self._log, self._clock)
 
-    def _remember(self, group: list[PendingRequest], written: Written) -> None:
-        self._window.add((request.answer for request in group), written.sequence)
-        self._stats.requests += len(group)
+    def _remember(self, requests: list[PendingRequest], written: Written) -> None:
+        self._window.add((request.answer for request in requests), written.sequence)
+        self._stats.requests += len(requests)
         if written.rows is not None:
             self._stats.records += 1
             self._stats.rows += written.rows.num_rows
@@ -115,13 +117,6 @@ class GroupCommitter:
             self._stats.sync_seconds += written.seconds
 
 
-def _answer(group: Sequence[PendingRequest]) -> None:
-    for request in group:
-        if not request.done.done():
-            request.done.set_result(SubmitResult(request.answer.rejected, request.answer.message))
-
-
-def _fail(group: Sequence[PendingRequest], error: Callable[[], Exception]) -> None:
-    for request in group:
-        if not request.done.done():
-            request.done.set_exception(error())  # one each: an exception collects the tracebacks of all who raise it
+def _fail(requests: Sequence[PendingRequest], error: Callable[[], Exception]) -> None:
+    for request in requests:
+        request.fail(error())  # one each: an exception collects the tracebacks of all who raise it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -25,23 +26,55 @@ class BatchConsumer(Protocol):
         ...
 
 
-class DecodedRows(Protocol):
-    """A request after decoding and policy."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent.
 
-    @property
-    def rows(self) -> pa.RecordBatch:
-        """The governed rows in the schema SPANS; none when all spans were refused or dropped."""
-        ...
+    Attributes:
+        tenant: whose spans these are.
+        body: the request, by which a repetition is recognised.
+        form: how it is written; the intake hands it through to `DecodeRequests`.
+        received_at_ns: Unix time.
+    """
 
-    @property
-    def rejected(self) -> int:
-        """Spans refused one by one."""
-        ...
+    tenant: str
+    body: bytes
+    form: object
+    received_at_ns: int
 
-    @property
-    def message(self) -> str:
-        """Why, in one line; "" when none was."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What decoding made of a request.
+
+    Attributes:
+        rows: how many of the rows of its group are its own.
+        accepted: spans taken, stored or not.
+        rejected: spans refused one by one.
+        message: why, in one line; "" when none was.
+    """
+
+    rows: int
+    accepted: int = 0
+    rejected: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedGroup:
+    """Requests after decoding and policy.
+
+    Attributes:
+        rows: the governed rows of all of them in the schema SPANS, in the order of the requests.
+        outcomes: of each request: what it became, or the error that its sender is told.
+    """
+
+    rows: pa.RecordBatch
+    outcomes: Sequence[Outcome | Exception]
+
+
+DecodeRequests: TypeAlias = Callable[[Sequence[Request]], DecodedGroup]
+"""Decodes requests of any tenants. Called in threads, of several at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +83,14 @@ class SubmitResult:
 
     Attributes:
         rejected, message: OTLP's partial success.
+        accepted: spans taken by this call; 0 for a repetition.
         repeated: True when the same body had been taken before and this is the answer it was given.
     """
 
     rejected: int = 0
     message: str = ""
     repeated: bool = False
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +105,8 @@ class IntakeSettings:
         max_log_bytes: new requests are refused while the log is larger.
         max_record_rows, max_record_bytes: a group is closed when one more request would exceed either; a request that
             does so alone gets a record of its own.
-        decode_threads: requests decoded at the same time.
+        decode_threads: groups of requests decoded at the same time.
+        decode_bytes: a group to decode is closed when one more request would exceed it.
         retry_after_seconds: what a refused client is told to wait.
         retry_first_seconds, retry_longest_seconds: pauses before a consumer is tried again, doubling from the first to
             the longest, unless it names its own.
@@ -83,6 +119,7 @@ class IntakeSettings:
     max_record_rows: int = 100_000
     max_record_bytes: int = 64 * _MIB
     decode_threads: int = field(default_factory=lambda: min(8, max(2, os.cpu_count() or 2)))
+    decode_bytes: int = 512 << 10
     retry_after_seconds: float = 1.0
     retry_first_seconds: float = 0.05
     retry_longest_seconds: float = 5.0

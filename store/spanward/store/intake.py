@@ -1,41 +1,59 @@
 """The way into a pipeline: a request is acknowledged when it is on the disk, and taken once.
 
-    submit -> seen before? -> decode (a thread) -> group -> one record, one fsync (a thread) -> consumers -> answers
+    submit -> seen before? -> decode (threads) -> group -> one record, one fsync (a thread) -> consumers -> answers
 
-Group commit: while one record is being written, all requests that get decoded meanwhile pool up for the next, so the
-cost of an fsync is shared by whoever waits for it. A client that goes away does not stop its request, and cannot leave
-it half-taken: it runs on, and the client's repetition is recognised.
+What arrives while the threads are busy is decoded together next, and what gets decoded while one record is written
+goes into the next one: the costs of a batch of rows, of a thread and of an fsync are shared by whoever waits for them.
+A client that goes away does not stop its request, and cannot leave it half-taken: it runs on, and the client's
+repetition is recognised.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from spanward.store._decoding import DecodedRows, DecodeQueue, grouped
 from spanward.store._delivery import Delivery
 from spanward.store._group import PendingRequest
 from spanward.store._group_commit import GroupCommitter
-from spanward.store._intake_model import BatchConsumer, DecodedRows, IntakeSettings, IntakeStats, SubmitResult
+from spanward.store._intake_model import (
+    BatchConsumer,
+    DecodedGroup,
+    DecodeRequests,
+    IntakeSettings,
+    IntakeStats,
+    Outcome,
+    Request,
+    SubmitResult,
+)
 from spanward.store._upkeep import recover_next, trim
 from spanward.store.clock import Clock
 from spanward.store.dedup import DedupKeys, DedupWindow
 from spanward.store.errors import OverloadedError, RetryableError
 from spanward.store.keyring import Keyring
 from spanward.store.log import IntakeLog
-from spanward.store.records import Answer
-from spanward.store.schema import SPANS
 
-__all__ = ["BatchConsumer", "Decode", "DecodedRows", "Intake", "IntakeSettings", "IntakeStats", "SubmitResult"]
+__all__ = [
+    "BatchConsumer",
+    "DecodeRequests",
+    "DecodedGroup",
+    "DecodedRows",
+    "Intake",
+    "IntakeSettings",
+    "IntakeStats",
+    "Outcome",
+    "Request",
+    "SubmitResult",
+    "grouped",
+]
 
 _DIGEST_INLINE_BYTES: Final = 1 << 20
 """A body up to this size is hashed on the event loop, 40 us at most: a thread's hand-over costs more."""
-
-Decode = Callable[[int], DecodedRows]
-"""Decodes one request, given the time of its receipt in Unix nanoseconds."""
 
 
 class Intake:
@@ -50,6 +68,7 @@ class Intake:
         log: IntakeLog,
         keyring: Keyring,
         consumers: Sequence[BatchConsumer],
+        decode: DecodeRequests,
         *,
         clock: Clock,
         settings: IntakeSettings | None = None,
@@ -69,7 +88,8 @@ class Intake:
         self._committer = GroupCommitter(
             log, self._window, self._delivery, self._writer, clock=clock, settings=settings, stats=self.stats
         )
-        self._flights: dict[object, asyncio.Task[SubmitResult]] = {}
+        self._decoding = DecodeQueue(decode, self._decoders, self._committer.add, settings=settings)
+        self._flights: dict[object, asyncio.Future[SubmitResult]] = {}
         self._pending_bytes = 0
         self._running: asyncio.Task[None] | None = None
         self._closing = False
@@ -106,14 +126,15 @@ class Intake:
             raise
         self._running = asyncio.create_task(self._committer.run(), name="spanward group commit")
 
-    async def submit(self, tenant: str, body: bytes, decode: Decode) -> SubmitResult:
+    async def submit(self, tenant: str, body: bytes, form: object) -> SubmitResult:
         """Take one request; returning is the acknowledgement: its rows are on the disk and were offered to consumers.
+
+        What decoding says is wrong with it, `submit` raises; nothing is remembered of such a request.
 
         Args:
             tenant: whose spans these are.
             body: the request, by which a repetition is recognised.
-            decode: called in a thread, unless this is a repetition. What it raises, `submit` raises; nothing is
-                remembered of such a request.
+            form: how it is written, for the function that decodes.
 
         Raises:
             OverloadedError: a bound is reached; nothing was taken; try after `retry_after`.
@@ -131,7 +152,7 @@ class Intake:
                 flight = self._flights.get(key)
                 if flight is None:
                     self._refuse_unless_running()  # it may have been stopped while the digest was made
-                    flight = self._depart(key, tenant, decode, held)
+                    flight = self._depart(key, Request(tenant, body, form, self._clock.now_ns()))
                     held = 0  # now the flight's: it may outlive this call
                     return await asyncio.shield(flight)
                 with suppress(Exception):  # the first one's failure is not this one's answer: it is tried as new
@@ -195,31 +216,20 @@ class Intake:
         self.stats.repeated += 1
         return SubmitResult(rejected, message, repeated=True)
 
-    def _depart(self, key: str, tenant: str, decode: Decode, size: int) -> asyncio.Task[SubmitResult]:
-        """Set the request going as a task of its own, which no caller's cancellation reaches."""
+    def _depart(self, key: str, request: Request) -> asyncio.Future[SubmitResult]:
+        """Set the request going; no caller's cancellation reaches what it returns."""
         place: object = key or object()  # without a key it cannot be found by anyone
-        flight = asyncio.create_task(self._take(key, tenant, decode), name="spanward request")
+        flight: asyncio.Future[SubmitResult] = asyncio.get_running_loop().create_future()
         self._flights[place] = flight
 
-        def land(landed: asyncio.Task[SubmitResult]) -> None:
+        def land(landed: asyncio.Future[SubmitResult]) -> None:
             del self._flights[place]
-            self._pending_bytes -= size
-            if not landed.cancelled():
-                landed.exception()  # seen, also when nobody waits for it any more
+            self._pending_bytes -= len(request.body)
+            landed.exception()  # seen, also when nobody waits for it any more
 
         flight.add_done_callback(land)
+        self._decoding.add(PendingRequest(request, key, flight))
         return flight
-
-    async def _take(self, key: str, tenant: str, decode: Decode) -> SubmitResult:
-        loop = asyncio.get_running_loop()
-        received_at_ns = self._clock.now_ns()
-        decoded = await loop.run_in_executor(self._decoders, decode, received_at_ns)
-        if not decoded.rows.schema.equals(SPANS):  # found here, it costs one request and not a group
-            raise TypeError("decode returned rows that have not the schema SPANS")
-        answer = Answer(key, received_at_ns, decoded.rejected, decoded.message)
-        request = PendingRequest(tenant, decoded.rows, answer, loop.create_future())
-        self._committer.add(request)
-        return await request.done
 
     def _stop_threads(self, *, wait: bool) -> None:
         self._decoders.shutdown(wait=wait)

@@ -154,7 +154,7 @@ def test_a_failing_kernel_costs_no_spans(caplog: pytest.LogCaptureFixture) -> No
     """A panic comes as RuntimeError: the request is Python's, and it is said once."""
 
     class Broken:
-        def decode(self, *_: object) -> None:
+        def decode_all(self, *_: object) -> None:
             raise RuntimeError("the kernel failed on a request; please report it")
 
     kernel = Kernel(Broken())

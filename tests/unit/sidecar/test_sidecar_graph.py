@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from spanward.sidecar.health import Condition, HealthRegistry
 from spanward.store.batch import Batch
 from spanward.store.clock import SystemClock
 from spanward.store.errors import ConfigurationError, RetryableError
+from spanward.store.intake import DecodedGroup, Request, grouped
 from spanward.store.layout import intake_folder
 from spanward.store.log import LogReader
 from spanward.store.records import decode_rows
@@ -58,9 +59,10 @@ class Source(Part):
 class Policy(Part):
     """A decoder that makes one span of every body."""
 
-    def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
-        del encoding
-        return Decoded(span_batch(int(body), tenant=tenant, received_ns=received_at_ns))
+    def decode_all(self, requests: Sequence[Request]) -> DecodedGroup:
+        return grouped(
+            [Decoded(span_batch(int(one.body), tenant=one.tenant, received_ns=one.received_at_ns)) for one in requests]
+        )
 
 
 class Mark(Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest import mock
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from spanward.processor.policy.span import ResourceRecord, ScopeRecord, SpanRecord, Verdict
 from spanward.store.batch import Batch
-from spanward.store.intake import Decode
+from spanward.store.intake import DecodedGroup, Request, grouped
 from spanward.store.rows import build_rows
 
 NOW_NS = 1_767_225_600_000_000_000
@@ -35,6 +35,26 @@ class Decoded:
     rows: pa.RecordBatch
     rejected: int = 0
     message: str = ""
+    accepted: int = 0
+
+
+Decode = Callable[[int], Decoded]
+"""What these tests send as the form of a request: it decodes it, given the time of its receipt."""
+
+
+def decode_requests(requests: Sequence[Request]) -> DecodedGroup:
+    """Decode each request as its form says."""
+    return grouped([_decoded(request) for request in requests])
+
+
+def _decoded(request: Request) -> Decoded | Exception:
+    assert callable(request.form)
+    try:
+        decoded = request.form(request.received_at_ns)
+    except Exception as error:  # noqa: BLE001 - the outcome of this request
+        return error
+    assert isinstance(decoded, Decoded)
+    return decoded
 
 
 def decoder(count: int = 1, *, name: str = "work", rejected: int = 0, message: str = "") -> Decode:

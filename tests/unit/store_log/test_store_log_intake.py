@@ -23,7 +23,7 @@ from spanward.store.keyring import Keyring
 from spanward.store.log import IntakeLog
 from spanward.store.records import DedupRecord, SpansRecord, decode
 from tests.unit.store_log.conftest import OpenLog
-from tests.unit.store_log.support import Collector, Decoded, decoder, failing, make_rows
+from tests.unit.store_log.support import Collector, Decoded, decode_requests, decoder, failing, make_rows
 
 SETTINGS = IntakeSettings(retry_first_seconds=0.001, retry_longest_seconds=0.002)
 Start = Callable[..., Awaitable[Intake]]
@@ -37,7 +37,7 @@ async def start(keyring: Keyring, clock: ManualClock) -> AsyncIterator[Start]:
     async def start_it(
         log: IntakeLog, consumers: Sequence[Collector] = (), settings: IntakeSettings = SETTINGS
     ) -> Intake:
-        intake = Intake(log, keyring, consumers, clock=clock, settings=settings)
+        intake = Intake(log, keyring, consumers, decode_requests, clock=clock, settings=settings)
         intakes.append(intake)
         await intake.start()
         return intake
@@ -77,7 +77,7 @@ async def disk_is_busy(
         first = asyncio.create_task(intake.submit("default", b"busy", decoder(1, name="busy")))
         await until(entered.is_set)
         yield
-        await until(lambda: len(intake._committer._queue) == waiting)
+        await until(lambda: sum(len(group.requests) for group in intake._committer._queue) == waiting)
         done.set()
         await first
 
@@ -233,7 +233,7 @@ async def test_intake_refuses_before_and_after_its_life(
     open_log: OpenLog, keyring: Keyring, clock: ManualClock
 ) -> None:
     """Not started, or shut down: RetryableError with a time to wait. Shutting down twice, or unstarted, is harmless."""
-    intake = Intake(open_log(), keyring, [], clock=clock)
+    intake = Intake(open_log(), keyring, [], decode_requests, clock=clock)
     with pytest.raises(RetryableError, match="not running"):
         await intake.submit("default", b"x", decoder(1))
     await intake.start()

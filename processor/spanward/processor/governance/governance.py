@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter as Tally
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from spanward.processor.policy.span import SpanRecord
 from spanward.sidecar.component import Decoded, Encoding
 from spanward.sidecar.instruments import counter
 from spanward.store.batch import Batch, Signal
+from spanward.store.intake import DecodedGroup, Request, grouped
 from spanward.store.rows import build_rows
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -54,8 +55,27 @@ class Governance:
     async def shutdown(self) -> None:
         """Nothing to close."""
 
-    def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
+    def decode_all(self, requests: Sequence[Request]) -> DecodedGroup:
         """See `spanward.sidecar.component.Decoder`."""
+        if self._kernel is not None and all(request.form is Encoding.PROTOBUF for request in requests):
+            group = self._kernel.decode_all(requests)
+            if group is not None:
+                self._counters.count("kernel", group.governed, requests=len(requests))
+                return DecodedGroup(group.governed.rows, group.outcomes)
+        return grouped([self._outcome(request) for request in requests])
+
+    def _outcome(self, request: Request) -> Decoded | Exception:
+        try:
+            return self.decode(request.body, Encoding(request.form), request.tenant, request.received_at_ns)
+        except Exception as error:  # noqa: BLE001 - each request has its own outcome; a bug is logged by who answers
+            return error
+
+    def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> Decoded:
+        """One request.
+
+        Raises:
+            InvalidRequestError: the body is not the message it should be.
+        """
         if self._kernel is not None and encoding is Encoding.PROTOBUF:
             governed = self._kernel.decode(body, tenant, received_at_ns)
             if governed is not None:
@@ -105,8 +125,8 @@ class _Counters:
             ("processor", "rule"),
         )
 
-    def count(self, engine: str, governed: GovernedRows, rejected: int = 0) -> None:
-        self._requests.labels(self._processor, engine).inc()
+    def count(self, engine: str, governed: GovernedRows, rejected: int = 0, requests: int = 1) -> None:
+        self._requests.labels(self._processor, engine).inc(requests)
         outcomes = {"stored": governed.rows.num_rows, "rejected": rejected, "dropped": governed.dropped}
         for outcome, spans in outcomes.items():
             self._spans.labels(self._processor, outcome).inc(spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from typing import Any, Final
@@ -16,6 +17,7 @@ from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.keys import HashKey
 from spanward.store.errors import ConfigurationError
+from spanward.store.intake import Outcome, Request
 from spanward.store.schema import SPANS
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -42,6 +44,19 @@ class _Exported:
         return SPANS.__arrow_c_schema__(), self._array
 
 
+@dataclass(frozen=True, slots=True)
+class KernelGroup:
+    """Requests that the kernel decoded together.
+
+    Attributes:
+        governed: the rows of all of them, in their order.
+        outcomes: of each.
+    """
+
+    governed: GovernedRows
+    outcomes: Sequence[Outcome]
+
+
 class Kernel:
     """Decodes and governs requests as the twin does. Safe to call from several threads."""
 
@@ -50,13 +65,13 @@ class Kernel:
         self._native = native
         self._failed = False
 
-    def decode(self, body: bytes, tenant: str, received_at_ns: int) -> GovernedRows | None:
-        """One protobuf request; None for one that the twin has to read.
+    def decode_all(self, requests: Sequence[Request]) -> KernelGroup | None:
+        """Requests in protobuf; None when there is one among them that the twin has to read.
 
         That is any request with something unusual in it: a span to refuse, a field that does not fit, deep nesting.
         """
         try:
-            decoded = self._native.decode(body, tenant, received_at_ns)
+            decoded = self._native.decode_all([(one.body, one.tenant, one.received_at_ns) for one in requests])
         except RuntimeError as error:  # a bug of the kernel must not cost the client its spans
             if not self._failed:
                 self._failed = True
@@ -65,7 +80,14 @@ class Kernel:
         if decoded is None:
             return None
         rows = pa.record_batch(_Exported(decoded.array))
-        return GovernedRows(rows, decoded.dropped, decoded.pii, decoded.violations)
+        outcomes = [Outcome(stored, accepted=stored + dropped) for stored, dropped in decoded.requests]
+        dropped = sum(dropped for _, dropped in decoded.requests)
+        return KernelGroup(GovernedRows(rows, dropped, decoded.pii, decoded.violations), outcomes)
+
+    def decode(self, body: bytes, tenant: str, received_at_ns: int) -> GovernedRows | None:
+        """One request, as `decode_all`."""
+        group = self.decode_all([Request(tenant, body, None, received_at_ns)])
+        return None if group is None else group.governed
 
 
 def load_kernel(engine: Engine, policy: Policy, keys: Sequence[HashKey], limits: Limits) -> Kernel | None:
