@@ -44,16 +44,28 @@ struct Kernel {
 }
 
 /// Decoded requests: the governed rows and what was found.
-#[pyclass(frozen, get_all, module = "spanward.native._native")]
+#[pyclass(frozen, module = "spanward.native._native")]
 struct Decoded {
-    /// A capsule "arrow_array" of the C data interface: a struct array of the table's columns.
     array: Py<PyCapsule>,
     /// Of each request: its rows, and the spans that a rule said not to store.
+    #[pyo3(get)]
     requests: Vec<(usize, usize)>,
     /// Spans that held personal data, by its type.
+    #[pyo3(get)]
     pii: Py<PyDict>,
     /// Spans that broke a quality rule, by its name.
+    #[pyo3(get)]
     violations: Py<PyDict>,
+}
+
+#[pymethods]
+impl Decoded {
+    /// Where the `ArrowArray` of the C data interface is: a struct array of the table's columns. Whoever imports it moves
+    /// its content out; what nobody imports goes with this object.
+    #[getter]
+    fn address(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.array.bind(py).pointer_checked(Some(ARROW_ARRAY))?.as_ptr() as usize)
+    }
 }
 
 #[pymethods]

@@ -1,7 +1,8 @@
 """Decoding in threads, as many small requests at a time as are waiting.
 
 A batch of rows costs some hundred microseconds, however few they are, and so does a hand-over to a thread. So requests
-that arrive while the threads are busy pool up, and those that pooled become one batch.
+that arrive while a thread decodes pool up, and those that pooled become one batch; more threads help only when there is
+a batch worth their while.
 """
 
 from __future__ import annotations
@@ -80,31 +81,39 @@ class DecodeQueue:
         self._decoded = decoded
         self._settings = settings
         self._waiting: deque[PendingRequest] = deque()
+        self._waiting_bytes = 0
         self._busy = 0
         self._scheduled = False
 
     def add(self, request: PendingRequest) -> None:
         """Decode a request, and others with it that arrive in the same turn of the loop."""
         self._waiting.append(request)
-        if not self._scheduled and self._busy < self._settings.decode_threads:
+        self._waiting_bytes += len(request.request.body)
+        if not self._scheduled and self._may_dispatch():
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         self._scheduled = False
         loop = asyncio.get_running_loop()
-        while self._waiting and self._busy < self._settings.decode_threads:
+        while self._waiting and self._may_dispatch():
             group = self._take()
             self._busy += 1
             requests = [pending.request for pending in group]
             flight = loop.run_in_executor(self._threads, self._decode, requests)
             flight.add_done_callback(lambda landed, group=group: self._land(group, landed))  # type: ignore[misc]
 
+    def _may_dispatch(self) -> bool:
+        if self._busy and self._waiting_bytes < self._settings.decode_bytes:
+            return False
+        return self._busy < self._settings.decode_threads
+
     def _take(self) -> list[PendingRequest]:
         group = [self._waiting.popleft()]
         size = len(group[0].request.body)
         while self._waiting and (size := size + len(self._waiting[0].request.body)) <= self._settings.decode_bytes:
             group.append(self._waiting.popleft())
+        self._waiting_bytes -= sum(len(pending.request.body) for pending in group)
         return group
 
     def _land(self, group: list[PendingRequest], flight: asyncio.Future[DecodedGroup]) -> None:

@@ -20,6 +20,7 @@ from spanward.processor.policy.labels import Retention
 from spanward.store._encryption import PartitionCipher, scan_left_early
 from spanward.store._lake_file import LakeFile
 from spanward.store._tables import SPANS_TABLE, TableSpec
+from spanward.store.chunks import joined
 from spanward.store.delta import LakeTable
 from spanward.store.errors import SpanwardError, StoreError
 from spanward.store.hot import HotRows
@@ -130,8 +131,8 @@ def hot_table(entries: Iterable[HotRows], tenant: str | None, today: dt.date) ->
 
 
 def live_rows(entries: Iterable[HotRows], today: dt.date) -> pa.Table:
-    """Hot rows in the schema SPANS, without what has expired; nothing is copied when nothing has."""
-    rows = pa.Table.from_batches([entry.rows for entry in entries], SPANS)
+    """Hot rows in the schema SPANS, without what has expired; large batches are not copied when nothing has."""
+    rows = pa.Table.from_batches(joined(entry.rows for entry in entries), SPANS)
     first = pc.call_function("min", [rows["expires_on"]]).as_py()
     return rows if first is None or first > today else rows.filter(unexpired(today))
 

@@ -17,6 +17,7 @@ from spanward.connector.percentiles.aggregate import PARTIALS, SPAN_COLUMNS, agg
 from spanward.connector.percentiles.metrics import SpanMetrics
 from spanward.connector.percentiles.series import SeriesLimit
 from spanward.store.batch import Batch
+from spanward.store.chunks import joined
 
 _MAX_RUNS: Final = 16
 
@@ -75,7 +76,7 @@ class SketchState:
                 waiting = list(self._waiting)
             if not waiting:
                 return
-            run = self.limit.apply(aggregate(pa.Table.from_batches([batch.rows for batch in waiting])))
+            run = self.limit.apply(aggregate(pa.Table.from_batches(joined(batch.rows for batch in waiting))))
             self.metrics.add(run)
             runs = [*self._runs, run]
             self._runs = [merge(pa.concat_tables(runs))] if len(runs) > _MAX_RUNS else runs
