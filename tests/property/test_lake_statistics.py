@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanward.store._statistics import lower_bound, statistics_json, upper_bound
+from spanward.store._statistics import Statistics, lower_bound, upper_bound
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 ALMOST_LAST = st.text(st.sampled_from(["\U0010ffff", "\U0010fffe", "z"]), min_size=28, max_size=50)
@@ -18,7 +18,10 @@ MOST_MICROSECONDS = (2**63 - 1) // 1000
 
 
 def bounds(column: pa.Array) -> tuple[object, object] | None:
-    document = json.loads(statistics_json(pa.table({"c": column}), ("c",)))
+    statistics = Statistics(["c"])
+    for piece in (column[: len(column) // 2], column[len(column) // 2 :]):
+        statistics.add(pa.table({"c": piece}))
+    document = json.loads(statistics.json())
     assert document["numRecords"] == len(column)
     assert document["nullCount"] == {"c": column.null_count}
     assert document["minValues"].keys() == document["maxValues"].keys()

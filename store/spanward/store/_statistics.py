@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,39 +19,66 @@ _MAX_CHARACTERS: Final = 32
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
-def statistics_json(rows: pa.Table, columns: tuple[str, ...]) -> str:
-    """The `stats` of an add action.
+class Statistics:
+    """The `stats` of an add action, from the content of a file, piece by piece."""
 
-    Args:
-        rows: the whole content of the file.
-        columns: which of them get bounds; all others get none, not even a count of nulls.
-    """
-    lowest: dict[str, Any] = {}
-    highest: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for name in columns:
-        column = rows.column(name)
-        nulls[name] = column.null_count
-        bounds = _bounds(column)
-        if bounds is not None:
-            lowest[name], highest[name] = bounds
-    return json.dumps({"numRecords": rows.num_rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls})
+    def __init__(self, columns: Sequence[str]) -> None:
+        """Args: `columns` get bounds; all others get none, not even a count of nulls."""
+        self._rows = 0
+        self._columns = {name: _Column() for name in columns}
+
+    def add(self, rows: pa.Table) -> None:
+        """Take a piece of the file into account."""
+        self._rows += rows.num_rows
+        for name, column in self._columns.items():
+            column.add(rows.column(name))
+
+    def json(self) -> str:
+        """The document that the log has of the file."""
+        bounds = {name: column.bounds() for name, column in self._columns.items()}
+        known = {name: found for name, found in bounds.items() if found is not None}
+        return json.dumps(
+            {
+                "numRecords": self._rows,
+                "minValues": {name: low for name, (low, _) in known.items()},
+                "maxValues": {name: high for name, (_, high) in known.items()},
+                "nullCount": {name: column.nulls for name, column in self._columns.items()},
+            }
+        )
 
 
-def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
-    if column.null_count == len(column):
-        return None
-    if pa.types.is_timestamp(column.type):
-        first, last = _min_max(column.cast(pa.int64()))
-        return _instant(first), _instant(last)
-    low, high = _min_max(column)
-    if isinstance(low, float):
-        return (low, high) if _is_ordered(column, low, high) else None
-    if isinstance(low, str):
-        return lower_bound(low), upper_bound(high)
-    if isinstance(low, dt.date):
-        return low.isoformat(), high.isoformat()
-    return low, high
+@dataclass(slots=True)
+class _Column:
+    """A column so far; the bounds are those of its type as Arrow has them, instants as microseconds."""
+
+    nulls: int = 0
+    low: Any = None
+    high: Any = None
+    ordered: bool = True
+    instants: bool = False
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        self.nulls += column.null_count
+        if column.null_count == len(column):
+            return
+        self.instants = pa.types.is_timestamp(column.type)
+        low, high = _min_max(column.cast(pa.int64()) if self.instants else column)
+        if isinstance(low, float) and not _is_ordered(column, low, high):
+            self.ordered = False
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.high is None else max(self.high, high)
+
+    def bounds(self) -> tuple[Any, Any] | None:
+        low, high = self.low, self.high
+        if low is None or not self.ordered:
+            return None
+        if self.instants:
+            return _instant(low), _instant(high)
+        if isinstance(low, str):
+            return lower_bound(low), upper_bound(high)
+        if isinstance(low, dt.date):
+            return low.isoformat(), high.isoformat()
+        return low, high
 
 
 def _min_max(column: pa.ChunkedArray) -> tuple[Any, Any]:

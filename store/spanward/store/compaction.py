@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanward.store._lake_file import LakeFile
+from spanward.store._merging import merged
 from spanward.store._removal import COMPACTED, removals
 from spanward.store.compliance import ComplianceStore
 from spanward.store.delta import LakeTable
 from spanward.store.errors import KeyringError, RetryableError
-from spanward.store.parquet import MERGED, ordered, plan_files
-from spanward.store.snapshot import files_dataset, read
+from spanward.store.parquet import MERGED, NewFile, new_path
 
 _TINY_BYTES: Final = 1 << 20
 
@@ -31,13 +31,13 @@ class CompactionSettings:
 
     Attributes:
         min_files: a partition with fewer small files is left as it is; at least 2.
-        max_bytes: of files merged into one; a file of half of it or more is not small. Bounds the memory: rows take
-            5 to 10 times their compressed size.
+        max_bytes: of files merged into one; a file of half of it or more is not small. A merge takes about 10 times
+            as much memory, most of it for rows that wait, compressed, for those that come to lie beside them.
         reader_grace_seconds: between the commit and the unlinking of merged files (the retention's run unlinks them).
     """
 
     min_files: int = 8
-    max_bytes: int = 64 << 20
+    max_bytes: int = 40 << 20
     reader_grace_seconds: float = 600.0
 
 
@@ -119,8 +119,9 @@ def _merge(
     settings: CompactionSettings,
     now_ns: int,
 ) -> CompactionReport:
-    rows = read(files_dataset(files, table), table.spec.schema.names, None)
-    staged = table.stage(list(plan_files(ordered(rows, table.spec), table.spec)), form=MERGED)
+    partition = files[0].partition
+    pieces = merged(files, table, group_rows=MERGED.row_group)
+    staged = table.stage([NewFile(new_path(partition), partition, pieces)], form=MERGED)
     compliance.schedule_removals(
         removals(table, files, COMPACTED, now_ns=now_ns, grace_seconds=settings.reader_grace_seconds)
     )
@@ -128,7 +129,7 @@ def _merge(
     return CompactionReport(
         files_before=len(files),
         files_after=len(staged.files),
-        rows=rows.num_rows,
+        rows=sum(file.rows for file in staged.files),
         bytes_before=sum(file.bytes for file in files),
         bytes_after=sum(file.bytes for file in staged.files),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from spanward.processor.policy.labels import Classification
 from spanward.store._durable import OWNER_ONLY_FILE, make_folder, sync_folder
 from spanward.store._encryption import PartitionCipher
-from spanward.store._statistics import statistics_json
+from spanward.store._statistics import Statistics
 from spanward.store._tables import TableSpec
 
 _BLOOM_DISTINCT: Final = 20_000
@@ -55,12 +56,15 @@ class NewFile:
     Attributes:
         path: relative to the table's folder.
         partition: column -> value, as text.
-        rows: its content, without the partition columns. A dictionary is stored as the type of its values.
+        pieces: its content, without the partition columns; at least one piece, and no row group has rows of two. A
+            dictionary is stored as the type of its values.
+        empty: columns that are known to have no value in any row.
     """
 
     path: str
     partition: Mapping[str, str]
-    rows: pa.Table
+    pieces: Iterable[pa.Table]
+    empty: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,14 @@ def plan_files(rows: pa.Table, spec: TableSpec) -> Iterator[NewFile]:
     # Parquet keeps one dictionary a column: chunks with dictionaries of their own would be written value by value
     unified = rows.unify_dictionaries()
     for partition, part in _partitions(unified, spec.partition_by):
-        path = f"{partition_name(partition)}/part-{uuid.uuid4().hex}.parquet"
-        yield NewFile(path, partition, part.select(spec.file_schema.names))
+        stored = part.select(spec.file_schema.names)
+        empty = frozenset(name for name in stored.column_names if not _has_values(stored.column(name)))
+        yield NewFile(new_path(partition), partition, [stored], empty)
+
+
+def new_path(partition: Mapping[str, str]) -> str:
+    """A name that no file has."""
+    return f"{partition_name(partition)}/part-{uuid.uuid4().hex}.parquet"
 
 
 def _partitions(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[tuple[dict[str, str], pa.Table]]:
@@ -136,22 +146,28 @@ def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCi
     """
     path = folder / file.path
     make_folder(path.parent)
-    options = _writer_options(spec, form, file.rows)
+    pieces = iter(file.pieces)
+    first = next(pieces)
+    options = _writer_options(spec, form, file.empty)
     if is_encrypted(file.partition, spec):
         options["encryption_properties"] = cipher.encryption(partition_name(file.partition), spec.payload)
     elif _BLOOM_COLUMN in spec.schema.names:
         # Arrow cannot write a bloom filter into a file with encryption
-        options["bloom_filter_options"] = {_BLOOM_COLUMN: {"ndv": min(_BLOOM_DISTINCT, max(file.rows.num_rows, 1))}}
+        options["bloom_filter_options"] = {_BLOOM_COLUMN: {"ndv": min(_BLOOM_DISTINCT, max(first.num_rows, 1))}}
+    statistics = Statistics(_recorded(spec))
+    rows = 0
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY_FILE)
     with os.fdopen(descriptor, "wb") as out:
-        pq.write_table(file.rows, out, row_group_size=form.row_group, **options)
+        with pq.ParquetWriter(out, first.schema, **options) as writer:
+            for piece in chain([first], pieces):
+                writer.write_table(piece, row_group_size=form.row_group)
+                statistics.add(piece)
+                rows += piece.num_rows
         out.flush()
         os.fsync(out.fileno())
         size = os.fstat(out.fileno()).st_size
     sync_folder(path.parent)
-    return WrittenFile(
-        file.path, file.partition, size, file.rows.num_rows, statistics_json(file.rows, _recorded(file, spec))
-    )
+    return WrittenFile(file.path, file.partition, size, rows, statistics.json())
 
 
 def is_encrypted(partition: Mapping[str, str], spec: TableSpec) -> bool:
@@ -159,8 +175,9 @@ def is_encrypted(partition: Mapping[str, str], spec: TableSpec) -> bool:
     return bool(spec.payload) and partition.get("classification") != Classification.PUBLIC.value
 
 
-def _recorded(file: NewFile, spec: TableSpec) -> tuple[str, ...]:
-    return tuple(name for name in spec.statistics if name in file.rows.schema.names and name not in spec.payload)
+def _recorded(spec: TableSpec) -> tuple[str, ...]:
+    stored = spec.file_schema.names
+    return tuple(name for name in spec.statistics if name in stored and name not in spec.payload)
 
 
 @cache
@@ -168,11 +185,11 @@ def _leaves_of(schema: pa.Schema) -> tuple[str, ...]:
     return tuple(_leaves(schema))
 
 
-def _writer_options(spec: TableSpec, form: FileForm, rows: pa.Table) -> dict[str, Any]:
+def _writer_options(spec: TableSpec, form: FileForm, empty: frozenset[str]) -> dict[str, Any]:
     leaves = _leaves_of(spec.file_schema)
     encodings = _encodings(spec, form)
     # a column of nulls, of which a file has dozens, is a few bytes: to set up a compressor or a dictionary costs more
-    filled = [leaf for leaf in leaves if _has_values(rows.column(leaf.split(".", 1)[0]))]
+    filled = [leaf for leaf in leaves if leaf.split(".", 1)[0] not in empty]
     return {
         "compression": dict.fromkeys(filled, "zstd"),
         "compression_level": {leaf: form.text_level if leaf in spec.text else _LEVEL for leaf in filled},

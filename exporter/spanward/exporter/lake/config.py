@@ -32,8 +32,8 @@ class LakeExporterConfig(Config):
     compaction_min_files: int = Field(default=8, ge=2)
     """A partition with fewer small files than this is not merged."""
 
-    compaction_max_mib: int = Field(default=64, ge=1)
-    """Size of the files that are merged into one, in MiB; a merger takes 5 to 10 times as much memory."""
+    compaction_max_mib: int = Field(default=40, ge=1)
+    """Size of the files that are merged into one, in MiB; a merger takes about 10 times as much memory."""
 
     reader_grace_seconds: float = Field(default=600.0, ge=0)
     """How long removed and merged files stay on disk for queries that read an older version; 0 removes them at the

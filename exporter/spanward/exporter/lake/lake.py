@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from spanward.exporter.lake.config import LakeExporterConfig
@@ -16,6 +19,7 @@ from spanward.store.errors import RetryableError, SpanwardError
 from spanward.store.retention import RetentionSettings
 
 _MAX_BACKOFF_SECONDS: Final = 60.0
+_BACKGROUND_NICENESS: Final = 10
 
 
 class LakeExporter:
@@ -38,6 +42,8 @@ class LakeExporter:
         self._stopping = False
         self._failures = 0
         self._committed = 0
+        # its own thread: the system gives it what the others leave, and a thread cannot take that back
+        self._background = ThreadPoolExecutor(1, "spanward-compaction", initializer=_step_back)
         labels = ("exporter",)
         self._sent = counter(host.metrics, "otelcol_exporter_sent_spans", "Spans that the destination took.", labels)
         self._failed = counter(
@@ -67,6 +73,7 @@ class LakeExporter:
             left = self._store.hot_rows()
             if left:
                 self._host.logger.warning("%d spans are not in the lake yet; they stay in the intake log", left)
+        self._background.shutdown(wait=False, cancel_futures=True)  # a merge under way is nothing to wait for here
         self._store.release(self._name)
 
     async def consume(self, batch: Batch) -> None:
@@ -168,7 +175,8 @@ class LakeExporter:
             max_bytes=self._config.compaction_max_mib << 20,
             reader_grace_seconds=self._config.reader_grace_seconds,
         )
-        report = await asyncio.to_thread(self._store.compact, settings)
+        loop = asyncio.get_running_loop()
+        report = await loop.run_in_executor(self._background, self._store.compact, settings)
         if report.files_before:
             self._host.logger.info(
                 "compaction: %d files became %d, %d rows, %d bytes became %d",
@@ -178,3 +186,9 @@ class LakeExporter:
                 report.bytes_before,
                 report.bytes_after,
             )
+
+
+def _step_back() -> None:
+    """Let this thread have the CPU when no other wants it (Linux gives each thread a priority of its own)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICENESS)

@@ -66,7 +66,7 @@ class Governance:
 
     def _outcome(self, request: Request) -> Decoded | Exception:
         try:
-            return self.decode(request.body, Encoding(request.form), request.tenant, request.received_at_ns)
+            return self.decode(request.body, Encoding(str(request.form)), request.tenant, request.received_at_ns)
         except Exception as error:  # noqa: BLE001 - each request has its own outcome; a bug is logged by who answers
             return error
 

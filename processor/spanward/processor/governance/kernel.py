@@ -68,8 +68,8 @@ class Kernel:
             return None
         if decoded is None:
             return None
-        # by address: over the PyCapsule interface each batch comes with a schema of its own, made anew and then compared
-        # with the table's column by column, which costs more than twenty spans
+        # by address: over the PyCapsule interface each batch gets a schema of its own, made anew and then compared with
+        # the table's column by column, which costs more than twenty spans
         rows = pa.RecordBatch._import_from_c(decoded.address, SPANS)  # noqa: SLF001 - pyarrow's way to give the schema
         outcomes = [Outcome(stored, accepted=stored + dropped) for stored, dropped in decoded.requests]
         dropped = sum(dropped for _, dropped in decoded.requests)
