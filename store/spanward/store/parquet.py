@@ -97,12 +97,21 @@ def plan_files(rows: pa.Table, spec: TableSpec) -> Iterator[NewFile]:
         rows: with the columns of the table; a column of strings may be a dictionary.
         spec: the table.
     """
-    # Parquet keeps one dictionary a column: chunks with dictionaries of their own would be written value by value
-    unified = rows.unify_dictionaries()
-    for partition, part in _partitions(unified, spec.partition_by):
+    for partition, part in _partitions(_unified(rows), spec.partition_by):
         stored = part.select(spec.file_schema.names)
         empty = frozenset(name for name in stored.column_names if not _has_values(stored.column(name)))
         yield NewFile(new_path(partition), partition, [stored], empty)
+
+
+def _unified(rows: pa.Table) -> pa.Table:
+    """The rows with one dictionary a column, as Parquet has it: others would be written value by value.
+
+    Column by column, for `Table.unify_dictionaries` goes through those that have none, too.
+    """
+    for position, column in enumerate(rows.schema):
+        if pa.types.is_dictionary(column.type):
+            rows = rows.set_column(position, column, rows.column(position).unify_dictionaries())
+    return rows
 
 
 def new_path(partition: Mapping[str, str]) -> str:
