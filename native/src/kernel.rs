@@ -1,31 +1,17 @@
-//! One pass from the bytes of requests to governed columns.
-//!
-//! Two things are kept between requests: the keys that were met (each worker has its own), and the baselines of
-//! operations (one for all). Nothing of the latter changes before all requests have been found regular.
-
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+//! Governed spans as columns of the table.
 
 use crate::arrow::Array;
-use crate::keys::{Keys, promoted};
-use crate::labels::{Claims, Label, Labelled, label};
+use crate::govern::{self, Governor, Tally};
+use crate::keys::promoted;
 use crate::plan::Plan;
-use crate::quality::{self, Baselines, Measures, RULES, Scale, operation_key};
-use crate::redact::Redactor;
-use crate::rows::{Found, Rows, type_names};
-use crate::scan::Scanner;
-use crate::shared::{self, Resource, Scope};
-use crate::span::{Reader, Roles, Span};
-use crate::wire::{Irregular, Message, Read, numbers, tag};
+use crate::rows::Rows;
+use crate::wire::Read;
 
 pub struct Kernel {
-    plan: Plan,
-    scale: Scale,
-    baselines: Option<Mutex<Baselines>>,
-    idle: Mutex<Vec<Keys>>,
+    governor: Governor,
 }
 
-/// A request as it came.
+/// A request in protobuf.
 pub struct Request<'r> {
     pub body: &'r [u8],
     pub tenant: &'r str,
@@ -36,52 +22,14 @@ pub struct Request<'r> {
 pub struct Decoded {
     /// The batch as a struct array, its columns in the order of the table's.
     pub rows: Array,
-    /// Of each request: its rows, and the spans that a rule said not to store.
-    pub requests: Vec<(usize, usize)>,
-    /// Spans that held personal data, by its type.
-    pub pii: HashMap<&'static str, u64>,
-    /// Spans that broke a rule, by its name.
-    pub violations: HashMap<String, u64>,
-}
-
-/// Requests that are together beyond this are the twin's: the offsets of a column have 31 bits, and what is redacted may grow.
-const MAX_BODY: usize = 128 << 20;
-/// What rows may repeat of their tenant, resources and scopes; the twin refuses requests with more.
-const MAX_SHARED: usize = 256 << 20;
-
-/// What is known of a span while its verdict on quality waits for the baselines.
-struct Pending {
-    violations: u8,
-    claimed: Vec<String>,
-    measures: Measures,
-    /// Where its operation's key ends among all of them.
-    operation_end: usize,
-    /// Whether it has a row.
-    kept: bool,
-    pii: u16,
-}
-
-/// The work on a batch of requests.
-struct Work<'p, 'k> {
-    plan: &'p Plan,
-    reader: Reader<'p, 'k>,
-    redactor: Redactor<'p>,
-    rows: Rows,
-    pending: Vec<Pending>,
-    /// How many spans were pending after each request.
-    ends: Vec<usize>,
-    operations: Vec<u8>,
-    subjects: Vec<String>,
-    /// Bytes that every row of the request has of its tenant.
-    tenant: usize,
-    shared: usize,
+    pub tally: Tally,
 }
 
 impl Kernel {
     /// # Errors
     /// The plan's columns are not those the kernel makes.
     pub fn new(plan: Plan) -> Result<Self, String> {
-        let made = Rows::new(&plan.columns).finish(&plan.columns);
+        let made = Rows::new(&plan.columns, &[]).finish(&plan.columns);
         for name in &plan.columns.names {
             if !made.contains_key(name) {
                 return Err(format!("the kernel does not make the column {name}"));
@@ -90,223 +38,24 @@ impl Kernel {
         if made.len() != plan.columns.names.len() || promoted(&plan.columns).count() > usize::from(u16::MAX) {
             return Err("the kernel makes columns that the table does not have".to_owned());
         }
-        Ok(Kernel {
-            scale: Scale::new(&plan.quality),
-            baselines: plan.quality.anomaly.map(|anomaly| Mutex::new(Baselines::new(anomaly))),
-            idle: Mutex::new(Vec::new()),
-            plan,
-        })
+        Ok(Kernel { governor: Governor::new(plan) })
     }
 
-    /// Decodes and governs requests in protobuf, into one batch.
+    /// Decodes and governs requests, into one batch.
     ///
     /// # Errors
     /// One of them is not as every SDK writes them: the twin's.
     pub fn decode(&self, requests: &[Request<'_>]) -> Read<Decoded> {
-        if requests.iter().map(|request| request.body.len()).sum::<usize>() > MAX_BODY {
-            return Err(Irregular);
-        }
-        let mut keys = self.lock_idle().pop().unwrap_or_else(Keys::new);
-        let decoded = self.decode_with(&mut keys, requests);
-        keys.tidy();
-        self.lock_idle().push(keys);
-        decoded
-    }
-
-    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Keys>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn decode_with(&self, keys: &mut Keys, requests: &[Request<'_>]) -> Read<Decoded> {
-        let mut work = Work {
-            plan: &self.plan,
-            reader: Reader { plan: &self.plan, keys },
-            redactor: Redactor::new(&self.plan),
-            rows: Rows::new(&self.plan.columns),
-            pending: Vec::new(),
-            ends: Vec::with_capacity(requests.len()),
-            operations: Vec::new(),
-            subjects: Vec::new(),
-            tenant: 0,
-            shared: 0,
-        };
-        for request in requests {
-            work.tenant = request.tenant.len();
-            work.rows.begin(request.tenant, request.received_at_ns);
-            work.request(request.body)?;
-            work.ends.push(work.pending.len());
-        }
-        Ok(self.judge(work))
-    }
-
-    /// The verdicts on quality, which need the baselines that all requests share.
-    fn judge(&self, work: Work<'_, '_>) -> Decoded {
-        let Work { mut rows, pending, ends, operations, .. } = work;
-        let mut pii = [0_u64; 16];
-        let mut violations: HashMap<String, u64> = HashMap::new();
-        let mut baselines = self.baselines.as_ref().map(|shared| shared.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut start = 0;
-        for span in &pending {
-            let operation = &operations[start..span.operation_end];
-            start = span.operation_end;
-            let far = baselines.as_mut().is_some_and(|all| all.judge(operation, &span.measures));
-            let broken = span.violations | if far { quality::ANOMALY } else { 0 };
-            let names = rule_names(broken, &span.claimed);
-            for name in &names {
-                *violations.entry((*name).to_owned()).or_default() += 1;
-            }
-            for (bit, count) in pii.iter_mut().enumerate() {
-                *count += u64::from(span.pii >> bit & 1);
-            }
-            if span.kept {
-                let score = if names.is_empty() { 1.0 } else { self.scale.score(names.iter().copied()) };
-                rows.judge(score, names.iter().copied());
-            }
-        }
-        drop(baselines);
-        let counted = |bit: usize| type_names(1 << bit).map(move |name| (name, bit));
-        let pii = (0..16).flat_map(counted).filter(|(_, bit)| pii[*bit] > 0).map(|(name, bit)| (name, pii[bit]));
-        Decoded { pii: pii.collect(), rows: self.batch(rows), requests: tally(&pending, &ends), violations }
-    }
-
-    fn batch(&self, rows: Rows) -> Array {
+        let columns = &self.governor.plan().columns;
+        let mut rows = Rows::new(columns, requests);
+        let bodies: Vec<govern::Request<'_>> = requests
+            .iter()
+            .map(|request| govern::Request { body: request.body, repeated: request.tenant.len() })
+            .collect();
+        let tally = self.governor.govern(&bodies, &mut rows)?;
         let count = rows.count();
-        let mut named = rows.finish(&self.plan.columns);
-        let columns = self.plan.columns.names.iter().filter_map(|name| named.remove(name)).collect();
-        Array::structs(count, columns)
-    }
-}
-
-/// Of each request, how many of its spans have a row and how many have none.
-fn tally(pending: &[Pending], ends: &[usize]) -> Vec<(usize, usize)> {
-    let mut start = 0;
-    let of_request = |&end: &usize| {
-        let spans = &pending[start..end];
-        start = end;
-        let kept = spans.iter().filter(|span| span.kept).count();
-        (kept, spans.len() - kept)
-    };
-    ends.iter().map(of_request).collect()
-}
-
-/// Names of broken rules, sorted, each once.
-fn rule_names(broken: u8, claimed: &[String]) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        RULES.iter().enumerate().filter(|(bit, _)| broken >> bit & 1 == 1).map(|(_, name)| *name).collect();
-    if !claimed.is_empty() {
-        names.extend(claimed.iter().map(String::as_str));
-        names.sort_unstable();
-        names.dedup();
-    }
-    names
-}
-
-impl Work<'_, '_> {
-    fn request(&mut self, body: &[u8]) -> Read<()> {
-        let mut span = Span::default();
-        let mut message = Message::new(body);
-        let mut total = 0;
-        while let Some(tag) = message.tag()? {
-            if tag != tag::BYTES_1 {
-                message.skip(tag, numbers(1, 1))?;
-                continue;
-            }
-            let of_resource = shared::parts(message.bytes()?)?;
-            let shared_bytes = of_resource.header.len() + of_resource.schema_url.len();
-            let mut resource =
-                shared::resource(&mut self.reader, &mut self.redactor, of_resource.header, of_resource.schema_url)?;
-            for member in &of_resource.members {
-                let of_scope = shared::parts(member)?;
-                total += of_scope.members.len();
-                if total > self.plan.limits.spans {
-                    return Err(Irregular);
-                }
-                self.share(shared_bytes + of_scope.header.len() + of_scope.schema_url.len(), of_scope.members.len())?;
-                let scope = shared::scope(&mut self.reader, &mut self.redactor, of_scope.header, of_scope.schema_url)?;
-                for bytes in of_scope.members {
-                    self.reader.span(bytes, &mut span)?;
-                    self.span(&mut span, &mut resource, &scope)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts what so many more rows will repeat.
-    fn share(&mut self, bytes: usize, rows: usize) -> Read<()> {
-        self.shared = self.shared.saturating_add((bytes + self.tenant).saturating_mul(rows));
-        if self.shared > MAX_SHARED { Err(Irregular) } else { Ok(()) }
-    }
-
-    fn span(&mut self, span: &mut Span<'_>, resource: &mut Resource<'_>, scope: &Scope) -> Read<()> {
-        let roles = Roles::of(self.reader.keys, &span.attributes);
-        let claims = (roles.claims() || resource.roles.claims())
-            .then(|| Claims::read(&span.attributes, &roles, &resource.attributes, &resource.roles))
-            .transpose()?;
-        let label = self.label(span, &roles, claims.as_ref(), resource)?;
-        let mut violations = quality::violations(&self.plan.quality, span, &roles);
-        let measures = quality::measures(span, &roles);
-        if self.plan.quality.anomaly.is_some() {
-            operation_key(&mut self.operations, &resource.row.service, &span.name);
-        }
-        let mut pii = resource.found.types | scope.found.types;
-        self.subjects.clear();
-        self.subjects.extend(resource.found.subjects.iter().chain(&scope.found.subjects).cloned());
-        if self.plan.privacy.enabled {
-            self.redact(label.class, span)?;
-            pii |= self.redactor.types;
-            self.subjects.append(&mut self.redactor.subjects);
-        }
-        let mut claimed = Vec::new();
-        if let Some(claims) = claims {
-            pii |= claims.pii;
-            self.subjects.extend(claims.subjects);
-            if (claims.broken || (claims.denies && pii != 0)) && self.plan.quality.claims {
-                violations |= quality::CLAIMS;
-            }
-            let privacy = &self.plan.privacy;
-            let is_clean = |name: &String| !privacy.enabled || Scanner::new(privacy).find(name).is_empty();
-            claimed = claims.violations.into_iter().filter(is_clean).collect();
-        }
-        self.subjects.sort_unstable();
-        self.subjects.dedup();
-        let operation_end = self.operations.len();
-        self.pending.push(Pending { violations, claimed, measures, operation_end, kept: !label.drop, pii });
-        if label.drop {
-            return Ok(());
-        }
-        let found = Found { label, pii, subjects: &self.subjects };
-        self.rows.push(self.reader.keys, span, &mut resource.row, &scope.row, &found)
-    }
-
-    fn label(&self, span: &Span<'_>, roles: &Roles, claims: Option<&Claims>, resource: &Resource<'_>) -> Read<Label> {
-        let labelled = Labelled {
-            keys: self.reader.keys,
-            service: &resource.row.service,
-            span,
-            roles,
-            resource: &resource.attributes,
-        };
-        label(self.plan, claims, &labelled)
-    }
-
-    /// Everything in a span that can hold text.
-    fn redact(&mut self, class: u8, span: &mut Span<'_>) -> Read<()> {
-        let redactor = &mut self.redactor;
-        let keys = &*self.reader.keys;
-        redactor.begin(&self.plan.privacy.actions[usize::from(class)]);
-        redactor.text(&mut span.name);
-        redactor.text(&mut span.status_message);
-        redactor.text(&mut span.trace_state);
-        span.dropped_attributes += redactor.attributes(keys, &mut span.attributes)?;
-        for event in &mut span.events {
-            redactor.text(&mut event.name);
-            event.dropped_attributes += redactor.attributes(keys, &mut event.attributes)?;
-        }
-        for link in &mut span.links {
-            redactor.text(&mut link.trace_state);
-            link.dropped_attributes += redactor.attributes(keys, &mut link.attributes)?;
-        }
-        Ok(())
+        let mut named = rows.finish(columns);
+        let ordered = columns.names.iter().filter_map(|name| named.remove(name)).collect();
+        Ok(Decoded { rows: Array::structs(count, ordered), tally })
     }
 }

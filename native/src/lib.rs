@@ -12,6 +12,8 @@ use pyo3::types::{PyBytes, PyCapsule, PyDict};
 
 mod arrow;
 mod columns;
+mod found;
+mod govern;
 mod kernel;
 mod keys;
 mod labels;
@@ -115,16 +117,16 @@ impl Decoded {
             array.release_if_owned();
         })?;
         let pii = PyDict::new(py);
-        for (name, count) in decoded.pii {
+        for (name, count) in decoded.tally.pii {
             pii.set_item(name, count)?;
         }
         let violations = PyDict::new(py);
-        for (name, count) in decoded.violations {
+        for (name, count) in decoded.tally.violations {
             violations.set_item(name, count)?;
         }
         Ok(Decoded {
             array: capsule.unbind(),
-            requests: decoded.requests,
+            requests: decoded.tally.requests,
             pii: pii.unbind(),
             violations: violations.unbind(),
         })

@@ -1,14 +1,17 @@
 //! Governed spans to columns of the table `spans`. The twin is `spanward.store.rows`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::arrow::{Array, Buffer};
 use crate::columns::{BoolColumn, Ends, MapColumn, MapValues, NumberColumn, TextColumn, TextLists};
+use crate::found::{Found, retention_name, type_names};
+use crate::govern::Sink;
+use crate::kernel::Request;
 use crate::keys::Keys;
-use crate::labels::{DECLARED_BIT, Label, UNCHECKED_BIT};
 use crate::plan::{CLASSES, ColumnsPlan};
-use crate::privacy::entities::{DECLARED, Entity, UNCHECKED};
-use crate::span::{Attributes, Event, Link, Span};
+use crate::shared::{Resource, Scope};
+use crate::span::{Attribute, Attributes, Event, Link, Span};
 use crate::value::{Value, write_json, write_object};
 use crate::wire::{Irregular, Read};
 
@@ -20,74 +23,93 @@ const MAX_COLUMN_BYTES: usize = 1 << 30;
 
 /// What all spans of a resource share, ready for their rows.
 #[derive(Default)]
-pub struct ResourceRow {
-    pub json: String,
-    pub service: String,
-    pub dropped_attributes: i64,
-    pub schema_url: String,
+struct ResourceRow {
+    json: String,
+    service: String,
+    dropped_attributes: i64,
+    schema_url: String,
     /// "" when there are none.
-    pub entity_refs: String,
+    entity_refs: String,
     /// Its code in the dictionary of this batch; set when the first row needs it.
-    pub code: Option<i32>,
+    code: Option<i32>,
+}
+
+impl ResourceRow {
+    fn of(keys: &Keys, resource: &Resource<'_>) -> Self {
+        let mut json = String::new();
+        write_attributes(&mut json, keys, &resource.attributes);
+        ResourceRow {
+            json,
+            service: resource.service.clone(),
+            dropped_attributes: resource.dropped_attributes,
+            schema_url: resource.schema_url.to_string(),
+            entity_refs: entity_refs_json(keys, &resource.entity_refs),
+            code: None,
+        }
+    }
 }
 
 /// What all spans of a scope share.
 #[derive(Default)]
-pub struct ScopeRow {
-    pub name: String,
-    pub version: String,
+struct ScopeRow {
+    name: String,
+    version: String,
     /// "" when it has none.
-    pub attributes: String,
-    pub dropped_attributes: i64,
-    pub schema_url: String,
+    attributes: String,
+    dropped_attributes: i64,
+    schema_url: String,
 }
 
-/// What the policy found, as far as it goes into columns at once.
-pub struct Found<'f> {
-    pub label: Label,
-    /// Bits of entity types.
-    pub pii: u16,
-    /// Sorted, without repeats.
-    pub subjects: &'f [String],
-}
-
-/// Types by their bits, in alphabetical order.
-pub fn type_names(bits: u16) -> impl Iterator<Item = &'static str> {
-    const fn bit(entity: Entity) -> u16 {
-        1 << entity as u16
+impl ScopeRow {
+    fn of(keys: &Keys, scope: &Scope<'_>) -> Self {
+        let mut attributes = String::new();
+        if !scope.attributes.is_empty() {
+            write_attributes(&mut attributes, keys, &scope.attributes);
+        }
+        ScopeRow {
+            name: scope.name.to_string(),
+            version: scope.version.to_string(),
+            attributes,
+            dropped_attributes: scope.dropped_attributes,
+            schema_url: scope.schema_url.to_string(),
+        }
     }
-    const SORTED: [(u16, &str); 14] = [
-        (bit(Entity::ApiKey), Entity::ApiKey.name()),
-        (bit(Entity::BearerToken), Entity::BearerToken.name()),
-        (bit(Entity::Card), Entity::Card.name()),
-        (bit(Entity::Credential), Entity::Credential.name()),
-        (bit(Entity::CredentialUrl), Entity::CredentialUrl.name()),
-        (DECLARED_BIT, DECLARED),
-        (bit(Entity::Email), Entity::Email.name()),
-        (bit(Entity::Iban), Entity::Iban.name()),
-        (bit(Entity::Ipv4), Entity::Ipv4.name()),
-        (bit(Entity::Ipv6), Entity::Ipv6.name()),
-        (bit(Entity::Jwt), Entity::Jwt.name()),
-        (bit(Entity::Phone), Entity::Phone.name()),
-        (UNCHECKED_BIT, UNCHECKED),
-        (bit(Entity::UsSsn), Entity::UsSsn.name()),
-    ];
-    SORTED.iter().filter(move |(bit, _)| bits & bit != 0).map(|(_, name)| *name)
 }
 
-/// What the rows of a request have in common.
-struct Common {
-    tenant: String,
-    received_at_ns: i64,
-    /// How many rows there were before.
-    first: usize,
+fn write_attributes(json: &mut String, keys: &Keys, attributes: &Attributes<'_>) {
+    write_object(json, attributes.iter().map(|attribute| (attribute.name(keys), &attribute.value)));
+}
+
+fn entity_refs_json(keys: &Keys, entity_refs: &[Attributes<'_>]) -> String {
+    if entity_refs.is_empty() {
+        return String::new();
+    }
+    let as_map = |attributes: &Attributes<'_>| {
+        let pair = |attribute: &Attribute<'_>| (Cow::Owned(attribute.name(keys).to_owned()), owned(&attribute.value));
+        Value::Map(attributes.iter().map(pair).collect())
+    };
+    let mut json = String::new();
+    write_json(&mut json, &Value::List(entity_refs.iter().map(as_map).collect()));
+    json
+}
+
+/// Texts and lists of texts, which is what an EntityRef is made of.
+fn owned(value: &Value<'_>) -> Value<'static> {
+    match value {
+        Value::Str(text) => Value::Str(Cow::Owned(text.to_string())),
+        Value::List(items) => Value::List(items.iter().map(owned).collect()),
+        _ => Value::Null,
+    }
 }
 
 /// The rows of some requests while they grow.
-pub struct Rows {
+pub struct Rows<'r> {
     count: usize,
+    requests: &'r [Request<'r>],
+    /// How many rows there were before each request that has begun.
+    firsts: Vec<usize>,
+    /// Of the request that began last.
     received_at_ns: i64,
-    requests: Vec<Common>,
     identity: Identity,
     governance: Governance,
     strings: Vec<TextColumn>,
@@ -98,6 +120,9 @@ pub struct Rows {
     links: LinkLists,
     resources: Resources,
     scopes: Scopes,
+    /// Of the spans that come next.
+    resource: ResourceRow,
+    scope: ScopeRow,
     scratch: String,
 }
 
@@ -182,12 +207,14 @@ struct Scopes {
     schema_url: TextColumn,
 }
 
-impl Rows {
-    pub fn new(columns: &ColumnsPlan) -> Self {
+impl<'r> Rows<'r> {
+    /// Rows of requests that are governed together.
+    pub fn new(columns: &ColumnsPlan, requests: &'r [Request<'r>]) -> Self {
         Rows {
             count: 0,
+            requests,
+            firsts: Vec::with_capacity(requests.len()),
             received_at_ns: 0,
-            requests: Vec::new(),
             identity: Identity::default(),
             governance: Governance::default(),
             strings: columns.strings.iter().map(|_| TextColumn::default()).collect(),
@@ -204,54 +231,14 @@ impl Rows {
             links: LinkLists::default(),
             resources: Resources::default(),
             scopes: Scopes::default(),
+            resource: ResourceRow::default(),
+            scope: ScopeRow::default(),
             scratch: String::new(),
         }
     }
 
     pub fn count(&self) -> usize {
         self.count
-    }
-
-    /// The rows from here on are of another request.
-    pub fn begin(&mut self, tenant: &str, received_at_ns: i64) {
-        self.received_at_ns = received_at_ns;
-        self.requests.push(Common { tenant: tenant.to_owned(), received_at_ns, first: self.count });
-    }
-
-    /// Adds a row; its verdict on quality follows by `judge`, in the same order.
-    pub fn push(
-        &mut self,
-        keys: &Keys,
-        span: &Span<'_>,
-        resource: &mut ResourceRow,
-        scope: &ScopeRow,
-        found: &Found<'_>,
-    ) -> Read<()> {
-        let row = self.count;
-        self.identity.push(row, span);
-        self.governance.push(row, found, self.received_at_ns);
-        self.attributes(keys, row, &span.attributes);
-        for event in &span.events {
-            self.events.push(keys, event, &mut self.scratch);
-        }
-        self.events.ends.push(self.events.count);
-        for link in &span.links {
-            self.links.push(keys, link, &mut self.scratch);
-        }
-        self.links.ends.push(self.links.count);
-        self.resources.push(row, resource);
-        self.scopes.push(row, scope);
-        self.count += 1;
-        if self.largest() > MAX_COLUMN_BYTES { Err(Irregular) } else { Ok(()) }
-    }
-
-    /// Gives the next row without one its score and the names of the rules it breaks, sorted.
-    pub fn judge<'r>(&mut self, score: f64, violations: impl Iterator<Item = &'r str>) {
-        let governance = &mut self.governance;
-        governance.quality_score.put(governance.judged, score);
-        violations.for_each(|rule| governance.quality_violations.push(rule));
-        governance.quality_violations.end_row();
-        governance.judged += 1;
     }
 
     fn attributes(&mut self, keys: &Keys, row: usize, attributes: &Attributes<'_>) {
@@ -306,7 +293,7 @@ impl Rows {
         let mut add = |name: &str, array: Array| {
             named.insert(name.to_owned(), array);
         };
-        finish_common(&self.requests, rows, &mut add);
+        finish_common(self.requests, &self.firsts, rows, &mut add);
         self.identity.finish(rows, &mut add);
         self.governance.finish(rows, &mut add);
         self.maps.finish(&mut add);
@@ -327,13 +314,56 @@ impl Rows {
     }
 }
 
-fn finish_common(requests: &[Common], rows: usize, add: &mut impl FnMut(&str, Array)) {
+impl Sink for Rows<'_> {
+    fn request(&mut self) {
+        self.received_at_ns = self.requests[self.firsts.len()].received_at_ns;
+        self.firsts.push(self.count);
+    }
+
+    fn resource(&mut self, keys: &Keys, resource: &Resource<'_>) {
+        self.resource = ResourceRow::of(keys, resource);
+    }
+
+    fn scope(&mut self, keys: &Keys, scope: &Scope<'_>) {
+        self.scope = ScopeRow::of(keys, scope);
+    }
+
+    fn span(&mut self, keys: &Keys, span: &Span<'_>, found: &Found<'_>) -> Read<()> {
+        let row = self.count;
+        self.identity.push(row, span);
+        self.governance.push(row, found, self.received_at_ns);
+        self.attributes(keys, row, &span.attributes);
+        for event in &span.events {
+            self.events.push(keys, event, &mut self.scratch);
+        }
+        self.events.ends.push(self.events.count);
+        for link in &span.links {
+            self.links.push(keys, link, &mut self.scratch);
+        }
+        self.links.ends.push(self.links.count);
+        self.resources.push(row, &mut self.resource);
+        self.scopes.push(row, &self.scope);
+        self.count += 1;
+        if self.largest() > MAX_COLUMN_BYTES { Err(Irregular) } else { Ok(()) }
+    }
+
+    fn judge(&mut self, score: f64, violations: &[&str]) {
+        let governance = &mut self.governance;
+        governance.quality_score.put(governance.judged, score);
+        violations.iter().for_each(|rule| governance.quality_violations.push(rule));
+        governance.quality_violations.end_row();
+        governance.judged += 1;
+    }
+}
+
+/// What the rows of a request have in common that is not in it.
+fn finish_common(requests: &[Request<'_>], firsts: &[usize], rows: usize, add: &mut impl FnMut(&str, Array)) {
     let mut tenant = TextColumn::default();
     let (mut received_at, mut date) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-    let ends = requests.iter().skip(1).map(|request| request.first).chain([rows]);
+    let ends = firsts.iter().skip(1).copied().chain([rows]);
     for (request, end) in requests.iter().zip(ends) {
-        for row in request.first..end {
-            tenant.put(row, &request.tenant);
+        for row in received_at.len()..end {
+            tenant.put(row, request.tenant);
         }
         received_at.resize(end, request.received_at_ns.div_euclid(1000));
         date.resize(end, request.received_at_ns.div_euclid(NS_PER_DAY) as i32);
@@ -403,11 +433,7 @@ impl Identity {
 
 impl Governance {
     fn push(&mut self, row: usize, found: &Found<'_>, received_at_ns: i64) {
-        match found.label.retention.0 {
-            0 => self.retention.put(row, "permanent"),
-            30 => self.retention.put(row, "30d"),
-            days => self.retention.put(row, &format!("{days}d")),
-        }
+        self.retention.put(row, &retention_name(found.label.retention));
         self.classification.put(row, CLASSES[usize::from(found.label.class)]);
         if found.label.retention.0 != 0 {
             let day = received_at_ns.div_euclid(NS_PER_DAY) as i32;

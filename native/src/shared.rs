@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use crate::keys::Role;
 use crate::plan::Plan;
 use crate::redact::Redactor;
-use crate::rows::{ResourceRow, ScopeRow};
 use crate::span::{Attributes, Reader, Roles, by_role, text};
-use crate::value::{Text, Value, write_json, write_object};
+use crate::value::{Text, Value};
 use crate::wire::{Message, Read, numbers, once, tag};
 
 /// What was found in what is shared.
@@ -21,12 +20,19 @@ pub struct Findings {
 pub struct Resource<'a> {
     pub attributes: Attributes<'a>,
     pub roles: Roles,
-    pub row: ResourceRow,
+    pub service: String,
+    pub dropped_attributes: i64,
+    pub schema_url: Text<'a>,
+    pub entity_refs: Vec<Attributes<'a>>,
     pub found: Findings,
 }
 
-pub struct Scope {
-    pub row: ScopeRow,
+pub struct Scope<'a> {
+    pub name: Text<'a>,
+    pub version: Text<'a>,
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: i64,
+    pub schema_url: Text<'a>,
     pub found: Findings,
 }
 
@@ -85,22 +91,12 @@ pub fn resource<'p, 'a>(
         }
         found = findings(redactor);
     }
-    let mut json = String::new();
-    write_object(&mut json, attributes.iter().map(|attribute| (attribute.name(reader.keys), &attribute.value)));
     let service = match by_role(reader.keys, &attributes, Role::ServiceName) {
         Some(Value::Str(name)) => name.to_string(),
         _ => String::new(),
     };
-    let row = ResourceRow {
-        json,
-        service,
-        dropped_attributes,
-        schema_url: schema_url.into_owned(),
-        entity_refs: entity_refs_json(reader, &entity_refs),
-        code: None,
-    };
     let roles = Roles::of(reader.keys, &attributes);
-    Ok(Resource { attributes, roles, row, found })
+    Ok(Resource { attributes, roles, service, dropped_attributes, schema_url, entity_refs, found })
 }
 
 /// An EntityRef as attributes, under the names of its fields.
@@ -126,37 +122,13 @@ fn entity_ref<'a>(reader: &mut Reader<'_, '_>, bytes: &'a [u8]) -> Read<Attribut
     Ok(members.into_iter().map(|(key, value)| reader.named(key, value)).collect())
 }
 
-fn entity_refs_json(reader: &Reader<'_, '_>, entity_refs: &[Attributes<'_>]) -> String {
-    if entity_refs.is_empty() {
-        return String::new();
-    }
-    let as_map = |attributes: &Attributes<'_>| {
-        let pair = |attribute: &crate::span::Attribute<'_>| {
-            (Cow::Owned(attribute.name(reader.keys).to_owned()), owned(&attribute.value))
-        };
-        Value::Map(attributes.iter().map(pair).collect())
-    };
-    let mut json = String::new();
-    write_json(&mut json, &Value::List(entity_refs.iter().map(as_map).collect()));
-    json
-}
-
-/// Texts and lists of texts, which is what an EntityRef is made of.
-fn owned(value: &Value<'_>) -> Value<'static> {
-    match value {
-        Value::Str(text) => Value::Str(Cow::Owned(text.to_string())),
-        Value::List(items) => Value::List(items.iter().map(owned).collect()),
-        _ => Value::Null,
-    }
-}
-
 /// Reads and governs an instrumentation scope.
 pub fn scope<'p, 'a>(
     reader: &mut Reader<'p, '_>,
     redactor: &mut Redactor<'p>,
     bytes: &'a [u8],
     mut schema_url: Text<'a>,
-) -> Read<Scope> {
+) -> Read<Scope<'a>> {
     let (mut name, mut version) = (Cow::Borrowed(""), Cow::Borrowed(""));
     let mut attributes = Attributes::new();
     let mut dropped_attributes = 0_i64;
@@ -181,18 +153,7 @@ pub fn scope<'p, 'a>(
         redactor.value_of("version", &mut version)?;
         found = findings(redactor);
     }
-    let mut json = String::new();
-    if !attributes.is_empty() {
-        write_object(&mut json, attributes.iter().map(|attribute| (attribute.name(reader.keys), &attribute.value)));
-    }
-    let row = ScopeRow {
-        name: name.into_owned(),
-        version: version.into_owned(),
-        attributes: json,
-        dropped_attributes,
-        schema_url: schema_url.into_owned(),
-    };
-    Ok(Scope { row, found })
+    Ok(Scope { name, version, attributes, dropped_attributes, schema_url, found })
 }
 
 fn findings(redactor: &mut Redactor<'_>) -> Findings {
