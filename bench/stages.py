@@ -30,11 +30,12 @@ from bench.machine import describe  # noqa: E402 - the line above makes it impor
 from bench.workload import generate  # noqa: E402
 from spanward.connector.percentiles.aggregate import SPAN_COLUMNS, aggregate  # noqa: E402
 from spanward.processor.governance.decode_protobuf import decode_protobuf  # noqa: E402
-from spanward.processor.governance.kernel import Engine, Kernel, load_kernel  # noqa: E402
+from spanward.processor.governance.kernel import Kernel, load_kernel  # noqa: E402
 from spanward.processor.governance.limits import Limits  # noqa: E402
 from spanward.processor.policy.config import Policy  # noqa: E402
 from spanward.processor.policy.governor import Governor  # noqa: E402
 from spanward.processor.policy.keys import HashKey  # noqa: E402
+from spanward.processor.policy.native import Engine  # noqa: E402
 from spanward.processor.policy.span import SpanRecord  # noqa: E402
 from spanward.store.batch import Batch, Signal  # noqa: E402
 from spanward.store.clock import Clock, SystemClock  # noqa: E402

@@ -12,7 +12,7 @@ pub const ENTITIES: usize = Entity::ALL.len();
 pub type Actions = [Action; ENTITIES];
 pub const CLASSES: [&str; 4] = ["public", "internal", "confidential", "restricted"];
 
-/// The plan as it comes: JSON, made by `spanward.processor.governance.kernel_plan`.
+/// The plan as it comes: JSON, made by `spanward.processor.policy.kernel_plan`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Source {
@@ -20,6 +20,8 @@ struct Source {
     labels: LabelsSource,
     quality: QualitySource,
     limits: Limits,
+    /// None where no table is made.
+    #[serde(default)]
     columns: ColumnsSource,
 }
 
@@ -113,7 +115,7 @@ pub struct Limits {
     pub spans: usize,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct ColumnsSource {
     names: Vec<String>,

@@ -16,11 +16,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from spanward.processor.governance.decode_protobuf import decode_protobuf
 from spanward.processor.governance.governed import GovernedRows
-from spanward.processor.governance.kernel import Engine, Kernel, load_kernel
+from spanward.processor.governance.kernel import Kernel, load_kernel
 from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
+from spanward.processor.policy.native import Engine
 from spanward.processor.policy.privacy.entities import Entity
 from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError

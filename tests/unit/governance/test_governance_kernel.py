@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from prometheus_client import CollectorRegistry
 
-from spanward.processor.governance import kernel as kernel_module
-from spanward.processor.governance import kernel_plan
 from spanward.processor.governance.config import PolicyConfig
 from spanward.processor.governance.factory import create
 from spanward.processor.governance.governance import Governance
-from spanward.processor.governance.kernel import Engine, Kernel, load_kernel
-from spanward.processor.governance.kernel_plan import UnsupportedError, compile_plan, glob_regex
+from spanward.processor.governance.kernel import Kernel, load_kernel
 from spanward.processor.governance.limits import Limits
+from spanward.processor.policy import kernel_plan
+from spanward.processor.policy import native as native_module
 from spanward.processor.policy.config import Policy
+from spanward.processor.policy.kernel_plan import UnsupportedError, compile_plan, glob_regex
 from spanward.processor.policy.keys import HashKey
+from spanward.processor.policy.native import Engine
 from spanward.sidecar.component import Encoding, Host
 from spanward.store.errors import ConfigurationError, InvalidRequestError
 
@@ -123,7 +124,7 @@ def no_kernel(name: str) -> Any:
 
 def test_without_the_kernel_python_works(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Not installed: `auto` says so with the remedy and goes on; `kernel` refuses to start."""
-    monkeypatch.setattr(kernel_module, "import_module", no_kernel)
+    monkeypatch.setattr(native_module, "import_module", no_kernel)
     caplog.set_level(logging.INFO)
     assert load_kernel(Engine.AUTO, Policy(), [], Limits()) is None
     assert "spanward-native is not installed (pip install" in caplog.text
@@ -137,7 +138,7 @@ def test_regexes_of_one_engine_only_are_pythons(pattern: str, caplog: pytest.Log
     """Look-behind, flags, back references, POSIX classes: not left to an engine that may read them differently."""
     policy = Policy.model_validate({"privacy": {"key_rules": [{"pattern": pattern}]}})
     with pytest.raises(UnsupportedError, match="may mean something else outside of Python"):
-        compile_plan(policy, Limits())
+        compile_plan(policy, {})
     assert load_kernel(Engine.AUTO, policy, [], Limits()) is None
     assert "the policy runs in Python, slower: the regular expression" in caplog.text
 
@@ -146,8 +147,8 @@ def test_rules_from_plugins_are_pythons(monkeypatch: pytest.MonkeyPatch) -> None
     """A quality rule that a package plugs in is Python, so all is; with plug-ins off it does not matter."""
     monkeypatch.setattr(kernel_plan, "entry_points", lambda **_: [SimpleNamespace(name="no_friday")])
     with pytest.raises(UnsupportedError, match="'no_friday' is a plug-in"):
-        compile_plan(Policy(), Limits())
-    assert compile_plan(Policy.model_validate({"quality": {"plugins": False}}), Limits())
+        compile_plan(Policy(), {})
+    assert compile_plan(Policy.model_validate({"quality": {"plugins": False}}), {})
 
 
 def test_a_failing_kernel_costs_no_spans(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,9 +7,9 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from spanward.processor.governance.kernel import Engine
 from spanward.processor.governance.limits import MAX_NESTING, Limits
 from spanward.processor.policy.config import Policy
+from spanward.processor.policy.native import Engine
 from spanward.sidecar.component import Config
 
 _DEFAULTS: Final = Limits()

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from importlib import import_module
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 
 from spanward.processor.governance.governed import GovernedRows
-from spanward.processor.governance.kernel_plan import UnsupportedError, compile_plan
 from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
+from spanward.processor.policy.kernel_plan import compile_plan
 from spanward.processor.policy.keys import HashKey
-from spanward.store.errors import ConfigurationError
+from spanward.processor.policy.native import Engine, load_native
 from spanward.store.intake import Outcome, Request
-from spanward.store.schema import SPANS
+from spanward.store.schema import PROMOTED_DOUBLES, PROMOTED_INTS, PROMOTED_STRINGS, SPANS
 
 _LOGGER: Final = logging.getLogger(__name__)
-_MODULE: Final = "spanward.native"
-_INSTALL: Final = "pip install spanward-native, or pip install ./native from a checkout with Rust"
-
-
-class Engine(StrEnum):
-    """What decodes and governs."""
-
-    AUTO = "auto"
-    KERNEL = "kernel"
-    PYTHON = "python"
+_COLUMNS: Final = {
+    "names": SPANS.names,
+    "strings": list(PROMOTED_STRINGS.items()),
+    "ints": list(PROMOTED_INTS.items()),
+    "doubles": list(PROMOTED_DOUBLES.items()),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +81,5 @@ def load_kernel(engine: Engine, policy: Policy, keys: Sequence[HashKey], limits:
     Raises:
         ConfigurationError: the engine is KERNEL, and it is not installed or cannot do what the policy asks for.
     """
-    if engine is Engine.PYTHON:
-        return None
-    try:
-        return Kernel(_make(compile_plan(policy, limits), keys))
-    except (UnsupportedError, ValueError, ImportError) as error:
-        missing = isinstance(error, ImportError)
-        why = f"spanward-native is not installed ({_INSTALL})" if missing else str(error)
-        if engine is Engine.KERNEL:
-            raise ConfigurationError(
-                f"policy: engine is 'kernel', but {why}; mend that, or set engine to 'auto'"
-            ) from error
-        _LOGGER.log(logging.INFO if missing else logging.WARNING, "the policy runs in Python, slower: %s", why)
-        return None
-
-
-def _make(plan: str, keys: Sequence[HashKey]) -> Any:
-    native = import_module(_MODULE)
-    return native.Kernel(plan, keys[0].id, keys[0].secret) if keys else native.Kernel(plan)
+    native = load_native(engine, "Kernel", keys, lambda: compile_plan(policy, asdict(limits), _COLUMNS))
+    return None if native is None else Kernel(native)

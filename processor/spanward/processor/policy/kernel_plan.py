@@ -10,12 +10,10 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from fnmatch import translate
 from importlib.metadata import entry_points
 from typing import Any, Final
 
-from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.labels import Classification, Retention
 from spanward.processor.policy.options import AnomalyRule, FormatRule, LabelRule, RangeRule, SimpleRule
@@ -24,7 +22,6 @@ from spanward.processor.policy.privacy.key_rules import BUILT_IN
 from spanward.processor.policy.privacy.plan import Actions, PrivacyPlan
 from spanward.processor.policy.quality.rule import WEIGHTS, Severity
 from spanward.processor.policy.quality.ruleset import CLAIMS, GROUP
-from spanward.store.schema import PROMOTED_DOUBLES, PROMOTED_INTS, PROMOTED_STRINGS, SPANS
 
 PERMANENT: Final = 0
 """A term without an end; others are days, of which there is at least one."""
@@ -48,15 +45,20 @@ class UnsupportedError(ValueError):
     """The kernel cannot do what the policy asks for; the text says what."""
 
 
-def compile_plan(policy: Policy, limits: Limits) -> str:
-    """The plan for `spanward.native.Kernel`.
+def compile_plan(policy: Policy, limits: Mapping[str, int], columns: Mapping[str, Any] | None = None) -> str:
+    """The plan for a class of `spanward.native`.
+
+    Args:
+        policy: what holds.
+        limits: bounds on one request, under the names of `spanward.processor.governance.limits.Limits`.
+        columns: the table's columns, for the kernel that makes rows.
 
     Raises:
         UnsupportedError: only the Python twin can do what the policy asks for.
     """
     if policy.quality.plugins and (plugged_in := [entry.name for entry in entry_points(group=GROUP)]):
         raise UnsupportedError(f"the quality rule {plugged_in[0]!r} is a plug-in in Python")
-    plan = {
+    plan: dict[str, Any] = {
         "privacy": _privacy(policy),
         "labels": {
             "classification": policy.defaults.classification.rank,
@@ -64,14 +66,10 @@ def compile_plan(policy: Policy, limits: Limits) -> str:
             "rules": [_label_rule(rule) for rule in policy.labels],
         },
         "quality": _quality(policy),
-        "limits": asdict(limits),
-        "columns": {
-            "names": SPANS.names,
-            "strings": list(PROMOTED_STRINGS.items()),
-            "ints": list(PROMOTED_INTS.items()),
-            "doubles": list(PROMOTED_DOUBLES.items()),
-        },
+        "limits": limits,
     }
+    if columns is not None:
+        plan["columns"] = columns
     return json.dumps(plan)
 
 
