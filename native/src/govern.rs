@@ -92,6 +92,13 @@ struct Work<'p, 'k, S> {
     shared: usize,
 }
 
+impl Tally {
+    /// Spans that a rule said not to store.
+    pub fn dropped(&self) -> usize {
+        self.requests.iter().map(|(_, dropped)| dropped).sum()
+    }
+}
+
 impl Governor {
     pub fn new(plan: Plan) -> Self {
         Governor {

@@ -1,22 +1,24 @@
-//! The compiled kernel of spanward: OTLP bytes to governed Arrow arrays in one pass.
+//! The compiled kernel of spanward: OTLP bytes to governed Arrow arrays, spans to governed OTLP bytes.
 //!
 //! The pure-Python twin (`spanward.processor`) is the oracle: both make the same rows of the same requests.
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyCapsule, PyDict};
 
 mod arrow;
 mod columns;
+mod encode;
 mod found;
 mod govern;
 mod kernel;
 mod keys;
 mod labels;
+mod otlp;
 mod plan;
 mod privacy;
 mod quality;
@@ -27,6 +29,7 @@ mod shared;
 mod span;
 mod value;
 mod wire;
+mod write;
 
 use arrow::CArray;
 use privacy::tokens::HashKey;
@@ -34,7 +37,7 @@ use privacy::tokens::HashKey;
 /// The policy, compiled; decodes and governs requests. Safe to call from several threads.
 ///
 /// Args:
-///     plan: JSON, made by `spanward.processor.governance.kernel_plan`.
+///     plan: JSON, made by `spanward.processor.policy.kernel_plan`.
 ///     key_id: id of the hash key; without a key, values that would be hashed are masked.
 ///     key_secret: the key itself.
 ///
@@ -75,8 +78,7 @@ impl Kernel {
     #[new]
     #[pyo3(signature = (plan, key_id = None, key_secret = None))]
     fn new(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> PyResult<Self> {
-        let key = key_id.zip(key_secret).map(|(id, secret)| HashKey::new(id, &secret));
-        let inner = plan::Plan::compile(plan, key).and_then(kernel::Kernel::new).map_err(PyValueError::new_err)?;
+        let inner = compile(plan, key_id, key_secret).and_then(kernel::Kernel::new).map_err(PyValueError::new_err)?;
         Ok(Kernel { inner })
     }
 
@@ -98,13 +100,71 @@ impl Kernel {
                 received_at_ns: *received_at_ns,
             })
             .collect();
-        let work = AssertUnwindSafe(|| self.inner.decode(&requests));
-        let outcome = py.detach(|| catch_unwind(work));
-        match outcome {
-            Ok(Ok(decoded)) => Ok(Some(Decoded::new(py, decoded)?)),
-            Ok(Err(wire::Irregular)) => Ok(None),
-            Err(_) => Err(PyRuntimeError::new_err("the kernel failed on a request; please report it")),
-        }
+        let decoded = detached(py, || self.inner.decode(&requests))?;
+        decoded.map(|decoded| Decoded::new(py, decoded)).transpose()
+    }
+}
+
+/// The policy, compiled; makes governed OTLP requests of an application's spans. Safe to call from several threads.
+///
+/// Args:
+///     plan: JSON, made by `spanward.processor.policy.kernel_plan`.
+///     key_id: id of the hash key; without a key, values that would be hashed are masked.
+///     key_secret: the key itself.
+///
+/// Raises:
+///     ValueError: the plan is malformed, or asks for what only the twin can do.
+#[pyclass(frozen, module = "spanward.native._native")]
+struct SpanEncoder {
+    governor: govern::Governor,
+}
+
+#[pymethods]
+impl SpanEncoder {
+    #[new]
+    #[pyo3(signature = (plan, key_id = None, key_secret = None))]
+    fn new(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> PyResult<Self> {
+        let plan = compile(plan, key_id, key_secret).map_err(PyValueError::new_err)?;
+        Ok(SpanEncoder { governor: govern::Governor::new(plan) })
+    }
+
+    /// Governs spans and encodes them as one ExportTraceServiceRequest.
+    ///
+    /// Returns:
+    ///     Its bytes, how many spans are in it, how many a rule said not to store; `None` for spans that only the twin
+    ///     can govern or encode.
+    ///
+    /// Raises:
+    ///     RuntimeError: the kernel failed, which is a bug; the process and later spans are not hurt.
+    fn encode(&self, py: Python<'_>, spans: &Bound<'_, PyAny>) -> PyResult<Option<(Py<PyBytes>, usize, usize)>> {
+        let raw = match encode::encode(spans) {
+            Ok(raw) => raw,
+            Err(encode::Trouble::Irregular) => return Ok(None),
+            // the twin meets it again, span by span
+            Err(encode::Trouble::Raised(error)) if error.is_instance_of::<PyException>(py) => return Ok(None),
+            Err(encode::Trouble::Raised(error)) => return Err(error),
+        };
+        let governed = detached(py, || {
+            let mut request = otlp::Request::default();
+            let tally = self.governor.govern(&[govern::Request { body: &raw, repeated: 0 }], &mut request)?;
+            let count = request.count();
+            Ok((request.finish(), count, tally.dropped()))
+        })?;
+        Ok(governed.map(|(bytes, count, dropped)| (PyBytes::new(py, &bytes).unbind(), count, dropped)))
+    }
+}
+
+fn compile(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> Result<plan::Plan, String> {
+    let key = key_id.zip(key_secret).map(|(id, secret)| HashKey::new(id, &secret));
+    plan::Plan::compile(plan, key)
+}
+
+/// Works without Python's lock; `None` where the twin has to, an exception where the work panics.
+fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> wire::Read<T> + Send) -> PyResult<Option<T>> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+        Ok(Ok(made)) => Ok(Some(made)),
+        Ok(Err(wire::Irregular)) => Ok(None),
+        Err(_) => Err(PyRuntimeError::new_err("the kernel failed on a request; please report it")),
     }
 }
 
@@ -150,5 +210,6 @@ fn find(text: &str) -> Vec<Found> {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Kernel>()?;
     module.add_class::<Decoded>()?;
+    module.add_class::<SpanEncoder>()?;
     module.add_function(wrap_pyfunction!(find, module)?)
 }

@@ -12,7 +12,7 @@ pub type Read<T> = Result<T, Irregular>;
 
 /// The tag of a field: its number and wire type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Tag(u32);
+pub struct Tag(pub u32);
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;

@@ -1,7 +1,8 @@
 # What each does, the Rust source says (and `help()` at run time).
-from typing import final
+from collections.abc import Iterable
+from typing import Any, final
 
-__all__ = ["Decoded", "Kernel", "find"]
+__all__ = ["Decoded", "Kernel", "SpanEncoder", "find"]
 
 @final
 class Decoded:
@@ -18,5 +19,10 @@ class Decoded:
 class Kernel:
     def __new__(cls, plan: str, key_id: str | None = None, key_secret: bytes | None = None) -> Kernel: ...
     def decode_all(self, requests: list[tuple[bytes, str, int]]) -> Decoded | None: ...
+
+@final
+class SpanEncoder:
+    def __new__(cls, plan: str, key_id: str | None = None, key_secret: bytes | None = None) -> SpanEncoder: ...
+    def encode(self, spans: Iterable[Any]) -> tuple[bytes, int, int] | None: ...
 
 def find(text: str) -> list[tuple[str, int, int, str, bool]]: ...
