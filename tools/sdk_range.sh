@@ -18,7 +18,7 @@ for version in "$@"; do
   env="$scratch/env"
   pins=
   if [ "$version" != latest ]; then
-    for package in api sdk proto exporter-otlp-proto-grpc exporter-otlp-proto-http; do
+    for package in api sdk proto exporter-otlp-proto-common; do
       pins="$pins opentelemetry-$package==$version"
     done
   fi

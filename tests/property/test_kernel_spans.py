@@ -46,7 +46,7 @@ class Pair:
 
     def compare(self, batch: Sequence[ReadableSpan]) -> bool:
         """Whether the kernel took the batch; if so, the request, what was dropped and the count are the twin's."""
-        made = self.kernel._encode_natively(batch)
+        made = self.kernel._encode_natively(self.kernel._native, batch)
         if made is None:
             return False
         expected = self.python.encode(batch)

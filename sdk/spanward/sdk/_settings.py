@@ -1,7 +1,7 @@
 """The settings of `configure` and `Pipeline`: arguments win, then `SPANWARD_*` variables, then the default.
 
-What the stock OTLP exporters and the batch processor read from `OTEL_*` variables is left to them: a setting that is
-None here is theirs to find.
+What the endpoint (`_endpoint.py`) and the batch processor read from `OTEL_*` variables is left to them: a setting that
+is None here is theirs to find.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from opentelemetry.sdk.environment_variables import (
     OTEL_EXPORTER_OTLP_ENDPOINT,
@@ -22,6 +22,7 @@ from opentelemetry.sdk.environment_variables import (
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from spanward.processor.policy.config import Policy
+from spanward.processor.policy.native import Engine
 from spanward.sdk._options import mapping
 from spanward.store.errors import ConfigurationError
 
@@ -33,6 +34,8 @@ _COMPRESSIONS: Final[dict[str, Compression]] = {"gzip": "gzip", "none": "none"}
 
 SPANWARD_POLICY: Final = "SPANWARD_POLICY"
 """Path of a policy file, YAML or TOML."""
+SPANWARD_ENGINE: Final = "SPANWARD_ENGINE"
+"""What governs and encodes spans: `auto`, `kernel` or `python`."""
 SPANWARD_LAKE: Final = "SPANWARD_LAKE"
 """Lake folder to write into, instead of an OTLP endpoint."""
 SPANWARD_HASH_KEY_FILE: Final = "SPANWARD_HASH_KEY_FILE"
@@ -50,7 +53,7 @@ class Destination:
     """Where governed spans go: a lake folder, or an OTLP endpoint when `lake` is None.
 
     Attributes:
-        endpoint: complete for the protocol; None leaves it to the exporter's `OTEL_*` variables and default.
+        endpoint: complete for the protocol; None leaves it to the `OTEL_*` variables and the default.
         headers: sent with each request, keys in lower case; None leaves it to `OTEL_EXPORTER_OTLP_*HEADERS`.
         timeout: seconds for one export; None leaves it to `OTEL_EXPORTER_OTLP_*TIMEOUT`, default 10.
     """
@@ -91,7 +94,7 @@ def make_destination(
         endpoint=None if endpoint is None else _complete(endpoint, way),
         protocol=way,
         headers=None if headers is None else _headers(headers),
-        compression=_compression(compression),
+        compression=to_compression(compression),
         timeout=timeout,
         insecure=insecure,
     )
@@ -112,14 +115,22 @@ def _protocol(protocol: str | None, endpoint: str | None) -> Protocol:
     place = (
         endpoint or os.environ.get(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) or os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT)
     )
-    parts = urlsplit(_with_scheme(place)) if place else None
+    parts = split_url(place) if place else None
     if parts is not None and (_port(parts.netloc) == _HTTP_PORT or parts.path.rstrip("/").endswith(_HTTP_PATH)):
         return "http/protobuf"
     return "grpc"
 
 
-def _with_scheme(endpoint: str) -> str:
-    return endpoint if "://" in endpoint else f"//{endpoint}"
+def split_url(endpoint: str) -> SplitResult:
+    """The parts of a URL, or of a `host:port` without a scheme.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    try:
+        return urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    except ValueError as error:
+        raise ConfigurationError(f"endpoint {endpoint!r} is no URL: {error}") from error
 
 
 def _port(netloc: str) -> int | None:
@@ -133,7 +144,7 @@ def _complete(endpoint: str, protocol: Protocol) -> str:
     Raises:
         ConfigurationError: it is no host and port, and no http(s) URL.
     """
-    parts = urlsplit(_with_scheme(endpoint.strip()))
+    parts = split_url(endpoint.strip())
     host = parts.hostname
     if not host or any(map(str.isspace, host)) or parts.scheme not in {"", "http", "https"}:
         raise ConfigurationError(f"endpoint {endpoint!r} is neither 'host:port' nor an http(s) URL")
@@ -144,7 +155,12 @@ def _complete(endpoint: str, protocol: Protocol) -> str:
     return urlunsplit(parts).removeprefix("//")
 
 
-def _compression(compression: str | None) -> Compression | None:
+def to_compression(compression: str | None) -> Compression | None:
+    """A compression by its name; None stays None.
+
+    Raises:
+        ConfigurationError: there is no such compression.
+    """
     if compression is None:
         return None
     choice = _COMPRESSIONS.get(compression.strip().lower())
@@ -163,6 +179,19 @@ def load_policy(policy: Policy | str | os.PathLike[str] | None) -> Policy:
         return policy
     path = policy or os.environ.get(SPANWARD_POLICY)
     return Policy.load(Path(path).expanduser()) if path else Policy.default()
+
+
+def load_engine() -> Engine:
+    """What `SPANWARD_ENGINE` asks for; `auto` by default.
+
+    Raises:
+        ConfigurationError: there is no such engine.
+    """
+    word = os.environ.get(SPANWARD_ENGINE) or Engine.AUTO
+    try:
+        return Engine(word)
+    except ValueError:
+        raise ConfigurationError(f"{SPANWARD_ENGINE}={word!r} is none of {', '.join(Engine)}") from None
 
 
 def make_resource(service_name: str | None, attributes: Mapping[str, Any] | None) -> Resource:

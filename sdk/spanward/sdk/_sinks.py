@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from spanward.processor.otel.attributes import with_verdict
 from spanward.processor.otel.convert import Converter
@@ -18,7 +18,8 @@ from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.labels import Classification, Retention
 from spanward.sdk._batcher import Item
-from spanward.sdk._exporters import lake_exporter, otlp_exporter
+from spanward.sdk._exporters import lake_exporter
+from spanward.sdk._otlp import open_sender
 from spanward.sdk._settings import Destination
 from spanward.store.errors import RetryableError
 
@@ -49,19 +50,19 @@ class Sink(Protocol):
 
 
 class OtlpSink:
-    """An OTLP endpoint, through the stock exporter; the sidecar there stores what it is sent."""
+    """An OTLP endpoint; the sidecar there stores what it is sent."""
 
     def __init__(self, destination: Destination, policy: Policy, keys: Sequence[HashKey]) -> None:
         self.governor = Governor(policy, keys)
         self.name = destination.endpoint or f"OTLP over {destination.protocol}, as OTEL_EXPORTER_OTLP_* says"
-        self._exporter: SpanExporter = otlp_exporter(destination)
+        self._sender = open_sender(destination)
         self._converter = Converter()
 
     def store(self, items: Sequence[Item]) -> None:
-        """Export; the exporter has retried already what OTLP says may be retried, within its timeout."""
-        result = self._exporter.export([self._governed(item) for item in items])
-        if result is not SpanExportResult.SUCCESS:
-            raise RetryableError(f"{self.name} did not take {len(items)} spans; see the log of the OTLP exporter")
+        """Send; the sender has retried already what OTLP says may be retried, within its timeout."""
+        request = encode_spans([self._governed(item) for item in items])
+        if not self._sender.send(request.SerializeToString(), len(items)):
+            raise RetryableError(f"{self.name} did not take {len(items)} spans; the log says why")
 
     def _governed(self, item: Item) -> ReadableSpan:
         """The span with the policy's verdict as claims, so that a sidecar need not find out again what was in it."""
@@ -81,8 +82,8 @@ class OtlpSink:
         return False
 
     def close(self) -> None:
-        """Close the channel."""
-        self._exporter.shutdown()
+        """Close the connection."""
+        self._sender.shutdown()
 
 
 class LakeSink:

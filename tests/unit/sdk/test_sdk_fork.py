@@ -41,7 +41,7 @@ FOREIGN_LOCKS = (
 handle = configure(sys.argv[1], protocol="http/protobuf", set_global=False)
 slot = handle.tracer_provider._active_span_processor._span_processors[0]
 from spanward.sdk._processor import exporter_of
-governor = exporter_of(slot._inner)._spans
+governor = exporter_of(slot._inner)._encoder._spans
 taken, done = threading.Event(), threading.Event()
 
 def hold():

@@ -21,6 +21,7 @@ from spanward.store.errors import ConfigurationError
         ({"endpoint": "x:1", "lake": "here"}, "two destinations"),
         ({"endpoint": "ftp://host"}, "ftp://host"),
         ({"endpoint": "http://"}, "http://"),
+        ({"endpoint": "http://[::1"}, "is no URL"),
         ({"protocol": "http/json"}, "http/json"),
         ({"compression": "brotli"}, "brotli"),
         ({"timeout": 0}, "timeout"),

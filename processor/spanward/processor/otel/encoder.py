@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,7 +53,10 @@ class SpanEncoder:
 
     def __init__(self, policy: Policy, keys: Sequence[HashKey], engine: Engine = Engine.AUTO) -> None:
         self._spans = SpanGovernor(Governor(policy, keys))
-        self._native: Any = load_native(engine, "SpanEncoder", keys, lambda: compile_plan(policy, _LIMITS))
+        self._load: Callable[[], Any] = lambda: load_native(
+            engine, "SpanEncoder", keys, lambda: compile_plan(policy, _LIMITS)
+        )
+        self._native, self._pid = self._load(), os.getpid()
         self._native_dropped = 0
         self._native_failed = False
 
@@ -72,15 +76,17 @@ class SpanEncoder:
         Raises:
             Exception: whatever OpenTelemetry's encoder raises on values that it cannot encode.
         """
-        made = self._encode_natively(spans) if self._native is not None else None
+        if self._pid != os.getpid():  # a thread that is not here may have held the locks inside at the fork
+            self._native, self._pid = self._load(), os.getpid()
+        made = None if self._native is None else self._encode_natively(self._native, spans)
         if made is None:
             copies = self._spans.copies(spans)
             return GovernedRequest(encode_spans(copies).SerializeToString(), len(copies))
         return made
 
-    def _encode_natively(self, spans: Sequence[ReadableSpan]) -> GovernedRequest | None:
+    def _encode_natively(self, native: Any, spans: Sequence[ReadableSpan]) -> GovernedRequest | None:
         try:
-            made: tuple[bytes, int, int] | None = self._native.encode(spans)
+            made: tuple[bytes, int, int] | None = native.encode(spans)
         except RuntimeError as error:  # a bug of the kernel must not cost the application its spans
             if not self._native_failed:
                 self._native_failed = True
