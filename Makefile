@@ -14,7 +14,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test fuzz jaeger-test check check-kernel fix bench clean lock setup kernel help
+.PHONY: demo test fuzz jaeger-test check check-kernel fix bench bench-app clean lock setup kernel help
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ fix: $(ENV)  ## format, and mend what the linter can
 
 bench: $(ENV) $(KERNEL)  ## spans per CPU-second of the whole job
 	$(BIN)/python bench/run.py
+
+bench-app: $(ENV) $(KERNEL)  ## CPU that tracing costs an application, per span
+	$(BIN)/python bench/app.py
 
 lock: $(UV)  ## resolve the dependencies anew into requirements-dev.txt
 	sh tools/lock.sh $(UV)
