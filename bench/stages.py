@@ -37,6 +37,7 @@ from spanward.processor.policy.governor import Governor  # noqa: E402
 from spanward.processor.policy.keys import HashKey  # noqa: E402
 from spanward.processor.policy.native import Engine  # noqa: E402
 from spanward.processor.policy.span import SpanRecord  # noqa: E402
+from spanward.sidecar.component import Encoding  # noqa: E402
 from spanward.store.batch import Batch, Signal  # noqa: E402
 from spanward.store.clock import Clock, SystemClock  # noqa: E402
 from spanward.store.layout import intake_folder  # noqa: E402
@@ -99,7 +100,7 @@ def measure(requests: Sequence[bytes], spans: int, record_spans: int, data: Path
 
 def _by_kernel(watch: Stopwatch, kernel: Kernel, requests: Sequence[bytes], clock: Clock) -> list[pa.RecordBatch]:
     def decode(body: bytes) -> pa.RecordBatch:
-        governed = kernel.decode(body, "default", clock.now_ns())
+        governed = kernel.decode(body, Encoding.PROTOBUF, "default", clock.now_ns())
         if governed is None:
             raise ValueError("the kernel leaves a request of the workload to Python")
         return governed.rows

@@ -1,7 +1,10 @@
 //! Governed spans as columns of the table.
 
+use std::borrow::Cow;
+
 use crate::arrow::Array;
 use crate::govern::{self, Governor, Tally};
+use crate::json;
 use crate::keys::promoted;
 use crate::plan::Plan;
 use crate::rows::Rows;
@@ -11,9 +14,11 @@ pub struct Kernel {
     governor: Governor,
 }
 
-/// A request in protobuf.
+/// A request as it came.
 pub struct Request<'r> {
     pub body: &'r [u8],
+    /// Whether it is OTLP/JSON and not protobuf.
+    pub is_json: bool,
     pub tenant: &'r str,
     pub received_at_ns: i64,
 }
@@ -23,6 +28,12 @@ pub struct Decoded {
     /// The batch as a struct array, its columns in the order of the table's.
     pub rows: Array,
     pub tally: Tally,
+}
+
+impl<'r> Request<'r> {
+    fn protobuf(&self) -> Read<Cow<'r, [u8]>> {
+        if self.is_json { json::to_protobuf(self.body).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.body)) }
+    }
 }
 
 impl Kernel {
@@ -48,11 +59,13 @@ impl Kernel {
     pub fn decode(&self, requests: &[Request<'_>]) -> Read<Decoded> {
         let columns = &self.governor.plan().columns;
         let mut rows = Rows::new(columns, requests);
-        let bodies: Vec<govern::Request<'_>> = requests
+        let bodies = requests.iter().map(Request::protobuf).collect::<Read<Vec<_>>>()?;
+        let governed: Vec<govern::Request<'_>> = requests
             .iter()
-            .map(|request| govern::Request { body: request.body, repeated: request.tenant.len() })
+            .zip(&bodies)
+            .map(|(request, body)| govern::Request { body, repeated: request.tenant.len() })
             .collect();
-        let tally = self.governor.govern(&bodies, &mut rows)?;
+        let tally = self.governor.govern(&governed, &mut rows)?;
         let count = rows.count();
         let mut named = rows.finish(columns);
         let ordered = columns.names.iter().filter_map(|name| named.remove(name)).collect();

@@ -15,6 +15,7 @@ mod columns;
 mod encode;
 mod found;
 mod govern;
+mod json;
 mod kernel;
 mod keys;
 mod labels;
@@ -82,20 +83,21 @@ impl Kernel {
         Ok(Kernel { inner })
     }
 
-    /// Decodes requests in protobuf, each (body, tenant, Unix time of its receipt in ns), into one batch; `None` when
-    /// one of them is such that only the twin can read it.
+    /// Decodes requests, each (body, whether it is OTLP/JSON and not protobuf, tenant, Unix time of its receipt in ns),
+    /// into one batch; `None` when one of them is such that only the twin can read it.
     ///
     /// Raises:
     ///     RuntimeError: the kernel failed, which is a bug; the process and later requests are not hurt.
     fn decode_all(
         &self,
         py: Python<'_>,
-        requests: Vec<(Bound<'_, PyBytes>, PyBackedStr, i64)>,
+        requests: Vec<(Bound<'_, PyBytes>, bool, PyBackedStr, i64)>,
     ) -> PyResult<Option<Decoded>> {
         let requests: Vec<kernel::Request<'_>> = requests
             .iter()
-            .map(|(body, tenant, received_at_ns)| kernel::Request {
+            .map(|(body, is_json, tenant, received_at_ns)| kernel::Request {
                 body: body.as_bytes(),
+                is_json: *is_json,
                 tenant,
                 received_at_ns: *received_at_ns,
             })

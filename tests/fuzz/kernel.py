@@ -2,7 +2,8 @@
 
     python -m tests.fuzz.kernel [--seconds 60] [--seed 1] [--compare-every 200] [--json]
 
-Requests of recorded traffic and of the benchmark's workload get bytes changed, cut out, put in and repeated. The kernel
+Requests of recorded traffic and of the workload, in protobuf and in OTLP/JSON, get bytes changed, cut out, put
+in and repeated. The kernel
 must take each or leave it to Python, and of one in so many it takes, Python must make the same rows. Exit code 1, with
 the seed and the request in hex, when it does not; a crash ends the process, which says enough.
 """
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from bench.workload import generate
+from spanward.processor.governance.decode_json import decode_json
 from spanward.processor.governance.decode_protobuf import decode_protobuf
 from spanward.processor.governance.kernel import Kernel, load_kernel
 from spanward.processor.governance.limits import Limits
@@ -30,9 +33,11 @@ from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.native import Engine
+from spanward.sidecar.component import Encoding
 from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError
 from spanward.store.rows import build_rows
+from tests.support.otlp_requests import otlp_json
 
 _HOTROD: Final = Path(__file__).parents[1] / "data" / "hotrod.otlp"
 _KEY: Final = HashKey("k1", b"0123456789abcdef0123456789abcdef")
@@ -64,9 +69,11 @@ class DifferentError(AssertionError):
     """The kernel took a request that Python refuses, or makes other rows of."""
 
 
-def corpus() -> list[bytes]:
+def corpus() -> list[tuple[bytes, Encoding]]:
     """Short requests, for a mutation of a long one hits what matters too rarely."""
-    return [body for body in (*read_requests(_HOTROD), *generate(20, 2).requests) if len(body) <= _LONGEST]
+    bodies = [body for body in (*read_requests(_HOTROD), *generate(20, 2).requests) if len(body) <= _LONGEST]
+    in_json = [(otlp_json(TracesData.FromString(body)), Encoding.JSON) for body in bodies]
+    return [(body, Encoding.PROTOBUF) for body in bodies] + in_json
 
 
 def damaged(body: bytes, chance: random.Random) -> bytes:
@@ -97,28 +104,28 @@ def run(seconds: float, seed: int, compare_every: int) -> Report:
     bodies, chance, report = corpus(), random.Random(seed), Report(seed)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for body in (damaged(chance.choice(bodies), chance) for _ in range(100)):
-            _try(kernel, body, report, compare_every)
+        for body, encoding in chance.choices(bodies, k=100):
+            _try(kernel, damaged(body, chance), encoding, report, compare_every)
     report.peak_rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     return report
 
 
-def _try(kernel: Kernel, body: bytes, report: Report, compare_every: int) -> None:
+def _try(kernel: Kernel, body: bytes, encoding: Encoding, report: Report, compare_every: int) -> None:
     report.executions += 1
-    made = kernel.decode(body, "fuzz", 0)
+    made = kernel.decode(body, encoding, "fuzz", 0)
     if made is None:
         return
     report.taken += 1
     if report.taken % compare_every == 0:
         made.rows.validate(full=True)
-        if repr(made.rows.to_pylist()) != repr(_twin(body).to_pylist()):
+        if repr(made.rows.to_pylist()) != repr(_twin(body, encoding).to_pylist()):
             raise DifferentError(f"seed {report.seed}: Python makes other rows of {body.hex()}")
         report.compared += 1
 
 
-def _twin(body: bytes) -> pa.RecordBatch:
+def _twin(body: bytes, encoding: Encoding) -> pa.RecordBatch:
     try:
-        decoded = decode_protobuf(body, Limits())
+        decoded = (decode_json if encoding is Encoding.JSON else decode_protobuf)(body, Limits())
     except InvalidRequestError as error:
         raise DifferentError(f"Python refuses {body.hex()}: {error}") from error
     if decoded.rejected:

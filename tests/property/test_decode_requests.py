@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from contextlib import suppress
 from typing import Any
@@ -21,23 +20,7 @@ from spanward.processor.policy.span import Verdict
 from spanward.store.errors import InvalidRequestError
 from spanward.store.otlp import to_traces_data
 from spanward.store.rows import build_rows
-from tests.support.otlp_requests import REQUESTS, TEXT, damage
-
-
-def otlp_json(data: TracesData) -> bytes:
-    """The message in OTLP/JSON: protobuf's own JSON form, but for hex ids and integer enums."""
-    return json.dumps(_hex_ids(MessageToDict(data, use_integers_for_enums=True))).encode()
-
-
-def _hex_ids(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_hex_ids(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            key: base64.b64decode(item).hex() if key in {"traceId", "spanId", "parentSpanId"} else _hex_ids(item)
-            for key, item in value.items()
-        }
-    return value
+from tests.support.otlp_requests import REQUESTS, TEXT, damage, otlp_json
 
 
 def rows_of(decoded: DecodedSpans) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from spanward.processor.governance.decode_json import decode_json
 from spanward.processor.governance.decode_protobuf import decode_protobuf
 from spanward.processor.governance.governed import GovernedRows
 from spanward.processor.governance.kernel import Kernel, load_kernel
@@ -23,11 +24,12 @@ from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.native import Engine
 from spanward.processor.policy.privacy.entities import Entity
+from spanward.sidecar.component import Encoding
 from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError
 from spanward.store.rows import build_rows
 from spanward.store.text import well_formed
-from tests.support.otlp_requests import KEY, damage, requests
+from tests.support.otlp_requests import KEY, damage, damage_json, odd_json, otlp_json, requests
 from tests.support.planted_texts import PLANTED_TEXTS
 
 pytest.importorskip("spanward.native", reason="the kernel is not built: `make kernel` builds it (needs Rust)")
@@ -88,8 +90,9 @@ class Pair:
         self.kernel: Kernel = kernel
         self.governor = Governor(policy, keys)
 
-    def twin(self, body: bytes) -> GovernedRows:
-        spans = decode_protobuf(body, Limits())
+    def twin(self, body: bytes, encoding: Encoding = Encoding.PROTOBUF) -> GovernedRows:
+        spans = DECODERS[encoding](body, Limits())
+        assert spans.rejected == 0, spans.message
         self.governor.govern(spans.records)
         rows = build_rows(spans.records, tenant="acme", received_at_ns=NOW)
         verdicts = [record.verdict for record in spans.records if record.verdict is not None]
@@ -100,13 +103,13 @@ class Pair:
             Counter(rule for verdict in verdicts for rule in verdict.quality_violations),
         )
 
-    def compare(self, body: bytes) -> bool:
+    def compare(self, body: bytes, encoding: Encoding = Encoding.PROTOBUF) -> bool:
         """Whether the kernel took the request; if so, all that it made of it is what the twin makes."""
-        made = self.kernel.decode(body, "acme", NOW)
+        made = self.kernel.decode(body, encoding, "acme", NOW)
         if made is None:
             return False
         made.rows.validate(full=True)
-        expected = self.twin(body)
+        expected = self.twin(body, encoding)
         assert text_of(made.rows) == text_of(expected.rows)
         assert made.rows.schema.equals(expected.rows.schema)
         assert (made.dropped, dict(made.pii), dict(made.violations)) == (
@@ -115,6 +118,9 @@ class Pair:
             dict(expected.violations),
         )
         return True
+
+
+DECODERS: Final = {Encoding.PROTOBUF: decode_protobuf, Encoding.JSON: decode_json}
 
 
 def text_of(rows: pa.RecordBatch) -> dict[str, str]:
@@ -142,7 +148,7 @@ def test_rows_are_the_same_without_a_key(data: TracesData) -> None:
 def test_damaged_requests_are_left_or_equal(data: TracesData, draw: st.DataObject) -> None:
     """Any request with damaged bytes: what the kernel takes, the twin makes the same rows of; nothing crashes."""
     pair, body = Pair("default"), damage(data.SerializeToString(), draw)
-    made = pair.kernel.decode(body, "acme", NOW)
+    made = pair.kernel.decode(body, Encoding.PROTOBUF, "acme", NOW)
     if made is None:
         return
     try:
@@ -153,6 +159,27 @@ def test_damaged_requests_are_left_or_equal(data: TracesData, draw: st.DataObjec
     pair.governor.govern(expected.records)
     rows = build_rows(expected.records, tenant="acme", received_at_ns=NOW)
     assert text_of(made.rows) == text_of(rows)
+
+
+@given(data=PLANTED)
+@settings(max_examples=100, deadline=None)
+def test_json_makes_the_same_rows(data: TracesData) -> None:
+    """Any good request, full of personal data: the kernel takes OTLP/JSON when it takes protobuf, and makes equal rows."""
+    taken = Pair("default").compare(otlp_json(data), Encoding.JSON)
+    assert taken == Pair("default").compare(data.SerializeToString())
+
+
+@pytest.mark.parametrize("spoil", [damage_json, odd_json])
+@given(data=requests(), draw=st.data())
+@settings(max_examples=300, deadline=None)
+def test_odd_json_is_left_or_equal(
+    spoil: Callable[[bytes, st.DataObject], bytes], data: TracesData, draw: st.DataObject
+) -> None:
+    """Damaged OTLP/JSON, or with values that are odd in their place: left to the twin, or equal; nothing crashes."""
+    try:
+        Pair("off").compare(spoil(otlp_json(data), draw), Encoding.JSON)
+    except InvalidRequestError as error:
+        pytest.fail(f"the kernel took a request that the twin refuses: {error}")
 
 
 def test_recorded_traffic_is_the_kernels_and_equal() -> None:
@@ -170,7 +197,7 @@ def test_threads_do_not_disturb_each_other() -> None:
     assert kernel is not None
 
     def rows(body: bytes) -> dict[str, str]:
-        made = kernel.decode(body, "acme", NOW)
+        made = kernel.decode(body, Encoding.PROTOBUF, "acme", NOW)
         assert made is not None
         return text_of(made.rows)
 

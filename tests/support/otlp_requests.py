@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import (
     AnyValue,
@@ -22,6 +28,18 @@ TIME = st.integers(0, (1 << 63) - 1)
 ENUM = st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(0, 5)
 TEXT = st.text(max_size=8)
 KEY = st.sampled_from(["service.name", "@k", *PROMOTED_STRINGS, *PROMOTED_INTS, *PROMOTED_DOUBLES]) | TEXT
+
+
+_TOKEN: Final = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|[-+.\w]+|[^"\w]')
+_ODD_VALUES: Final = [
+    b"null", b"true", b"0", b"-0", b"-1", b"01", b"1.0", b"1e2", b"1E400", b"-0.0", b"5e-324", b"NaN", b"9" * 20,
+    b'""', b'"0"', b'"-0"', b'"007"', b'"+1"', b'"1.0"', b'"NaN"', b'"-Infinity"', b'"x\\u0000y"', b'"\\ud83d\\ude00"',
+    b'"\\ud800"', b'"\\u00e9\\/"', b'"AA=="', b'"AA"', b'"_-8="', b'"0a0B"', b"{}", b"[]", b"[null]", b'{"values":[]}',
+    b'{"stringValue":"a","intValue":"1"}', b'{"intValue":null}', b'{"tomorrow":[1,{"a":null}]}', b'{"key":"k"}',
+    b'{"arrayValue":{}}', b'{"kvlistValue":{"values":[{"key":"k","value":{"boolValue":true}}]}}',
+]  # fmt: skip
+"""Values that are read in one place and refused in another, or written as nobody writes them."""
+_ODD: Final = [b"", b"\xef\xbb\xbf", *(bytes([byte]) for byte in b'[]{},:"\\\xff\n\x0b'), *_ODD_VALUES]
 
 
 def ids(length: int) -> st.SearchStrategy[bytes]:
@@ -112,6 +130,22 @@ def _entities(text: st.SearchStrategy[str]) -> st.SearchStrategy[EntityRef]:
 REQUESTS = requests()
 
 
+def otlp_json(data: TracesData) -> bytes:
+    """The message in OTLP/JSON: protobuf's own JSON form, but for hex ids and integer enums."""
+    return json.dumps(_hex_ids(MessageToDict(data, use_integers_for_enums=True))).encode()
+
+
+def _hex_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_hex_ids(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: base64.b64decode(item).hex() if key in {"traceId", "spanId", "parentSpanId"} else _hex_ids(item)
+            for key, item in value.items()
+        }
+    return value
+
+
 def damage(body: bytes, draw: st.DataObject) -> bytes:
     """The body with bytes changed, cut out and put in."""
     damaged = bytearray(body)
@@ -120,3 +154,22 @@ def damage(body: bytes, draw: st.DataObject) -> bytes:
         end = draw.draw(st.integers(start, min(len(damaged), start + 4)))
         damaged[start:end] = draw.draw(st.binary(max_size=4))
     return bytes(damaged)
+
+
+def damage_json(body: bytes, draw: st.DataObject) -> bytes:
+    """The document with pieces cut out, and put in what JSON, or OTLP/JSON, takes only in some places."""
+    damaged = bytearray(body)
+    for _ in range(draw.draw(st.integers(1, 3))):
+        start = draw.draw(st.integers(0, len(damaged)))
+        end = draw.draw(st.integers(start, min(len(damaged), start + 8)))
+        damaged[start:end] = draw.draw(st.sampled_from(_ODD))
+    return bytes(damaged)
+
+
+def odd_json(body: bytes, draw: st.DataObject) -> bytes:
+    """The document, still JSON, with values in the place of others."""
+    tokens = _TOKEN.findall(body)
+    values = [place for place, token in enumerate(tokens) if token not in b"{}[]:, "] or [0]
+    for _ in range(draw.draw(st.integers(1, 3))):
+        tokens[draw.draw(st.sampled_from(values))] = draw.draw(st.sampled_from(_ODD_VALUES))
+    return b"".join(tokens)

@@ -70,11 +70,11 @@ def body(*trace_ids: bytes) -> bytes:
 
 
 @needs_kernel
-def test_the_kernel_takes_protobuf_and_leaves_json(engines: Engines) -> None:
-    """The default engine: protobuf is the kernel's, JSON is Python's, and both are governed."""
+def test_the_kernel_takes_both_encodings_and_leaves_what_is_odd(engines: Engines) -> None:
+    """The default engine: ordinary requests are the kernel's, one with a member twice is Python's; all are governed."""
     governance = engines.make()
-    for request, encoding in ((body(), Encoding.PROTOBUF), (b'{"resourceSpans":[]}', Encoding.JSON)):
-        governance.decode(request, encoding, "default", 0)
+    for request in (b'{"resourceSpans":[]}', b'{"resourceSpans":[],"resourceSpans":null}'):
+        governance.decode(request, Encoding.JSON, "default", 0)
     rows = governance.decode(body(), Encoding.PROTOBUF, "default", 0).rows
     assert "jane.doe" not in rows["name"][0].as_py()
     assert (engines.requests("kernel"), engines.requests("python")) == (2, 1)
@@ -159,8 +159,8 @@ def test_a_failing_kernel_costs_no_spans(caplog: pytest.LogCaptureFixture) -> No
             raise RuntimeError("the kernel failed on a request; please report it")
 
     kernel = Kernel(Broken())
-    assert kernel.decode(b"", "default", 0) is None
-    assert kernel.decode(b"", "default", 0) is None
+    assert kernel.decode(b"", Encoding.PROTOBUF, "default", 0) is None
+    assert kernel.decode(b"", Encoding.PROTOBUF, "default", 0) is None
     assert caplog.text.count("please report it") == 1
 
 

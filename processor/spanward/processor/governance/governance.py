@@ -57,7 +57,7 @@ class Governance:
 
     def decode_all(self, requests: Sequence[Request]) -> DecodedGroup:
         """See `spanward.sidecar.component.Decoder`."""
-        if self._kernel is not None and all(request.form is Encoding.PROTOBUF for request in requests):
+        if self._kernel is not None:
             group = self._kernel.decode_all(requests)
             if group is not None:
                 self._counters.count("kernel", group.governed, requests=len(requests))
@@ -76,8 +76,8 @@ class Governance:
         Raises:
             InvalidRequestError: the body is not the message it should be.
         """
-        if self._kernel is not None and encoding is Encoding.PROTOBUF:
-            governed = self._kernel.decode(body, tenant, received_at_ns)
+        if self._kernel is not None:
+            governed = self._kernel.decode(body, encoding, tenant, received_at_ns)
             if governed is not None:
                 self._counters.count("kernel", governed)
                 return Decoded(Batch(Signal.TRACES, governed.rows), dropped=governed.dropped)

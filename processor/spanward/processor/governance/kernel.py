@@ -15,6 +15,7 @@ from spanward.processor.policy.config import Policy
 from spanward.processor.policy.kernel_plan import compile_plan
 from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.native import Engine, load_native
+from spanward.sidecar.component import Encoding
 from spanward.store.intake import Outcome, Request
 from spanward.store.schema import PROMOTED_DOUBLES, PROMOTED_INTS, PROMOTED_STRINGS, SPANS
 
@@ -49,12 +50,14 @@ class Kernel:
         self._failed = False
 
     def decode_all(self, requests: Sequence[Request]) -> KernelGroup | None:
-        """Requests in protobuf; None when there is one among them that the twin has to read.
+        """Requests whose forms are `Encoding`s; None when there is one among them that the twin has to read.
 
         That is any request with something unusual in it: a span to refuse, a field that does not fit, deep nesting.
         """
         try:
-            decoded = self._native.decode_all([(one.body, one.tenant, one.received_at_ns) for one in requests])
+            decoded = self._native.decode_all(
+                [(one.body, one.form is Encoding.JSON, one.tenant, one.received_at_ns) for one in requests]
+            )
         except RuntimeError as error:  # a bug of the kernel must not cost the client its spans
             if not self._failed:
                 self._failed = True
@@ -69,9 +72,9 @@ class Kernel:
         dropped = sum(dropped for _, dropped in decoded.requests)
         return KernelGroup(GovernedRows(rows, dropped, decoded.pii, decoded.violations), outcomes)
 
-    def decode(self, body: bytes, tenant: str, received_at_ns: int) -> GovernedRows | None:
+    def decode(self, body: bytes, encoding: Encoding, tenant: str, received_at_ns: int) -> GovernedRows | None:
         """One request, as `decode_all`."""
-        group = self.decode_all([Request(tenant, body, None, received_at_ns)])
+        group = self.decode_all([Request(tenant, body, encoding, received_at_ns)])
         return None if group is None else group.governed
 
 
