@@ -47,7 +47,7 @@ fix: $(ENV)  ## format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(ENV) $(KERNEL)  ## spans per CPU-second of the whole job
+bench: $(ENV) $(KERNEL)  ## spans per CPU-second of the whole job (needs Go, for the load generator)
 	$(BIN)/python bench/run.py
 
 bench-app: $(ENV) $(KERNEL)  ## CPU that tracing costs an application, per span

@@ -1,116 +1,124 @@
-"""The load: raw OTLP requests over one gRPC connection, a fixed number of calls in flight, each waited for."""
+"""The load: recorded OTLP requests over gRPC, a fixed number of calls in flight, each waited for.
+
+The generator is a Go program (bench/loadgen), so that little of the machine is taken from what it measures.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import json
+import struct
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-import grpc
-import grpc.aio
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-from bench.fresh_ids import FreshRequest
-
-_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_RETRYABLE: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED}
-_CALL_SECONDS: Final = 60.0
-_PAUSE_SECONDS: Final = 0.05
-_MAX_BYTES: Final = 64 << 20
+_TOOLS: Final = Path(__file__).resolve().parents[1] / "tools"
 
 
-@dataclass(slots=True)
+class ToolError(Exception):
+    """A program that the benchmarks need is not there, or failed; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """What the clients saw.
 
     Attributes:
-        calls: requests that were answered.
-        accepted, rejected: spans in them.
-        refusals: answers that said to try again, which was done with the same bytes.
-        seconds: from the first call to the last answer.
-        latencies: seconds of each answered call, refusals and pauses included.
+        accepted_spans, rejected_spans: of the requests that were answered.
+        calls: requests; a refusal that says to try again is followed by the same bytes and is no call of its own.
+        calls_failed: those that were never taken.
+        refusals: answers that said to try again.
+        bytes: of the accepted requests, before framing.
+        wall_s: from the first call to the last answer.
+        p50_ms, p99_ms: of the calls, refusals and pauses included.
+        cpu_s: user and system time of the generator.
+        last_error: of a failed call.
     """
 
-    calls: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    refusals: int = 0
-    seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)
+    accepted_spans: int
+    rejected_spans: int
+    calls: int
+    calls_failed: int
+    refusals: int
+    bytes: int
+    wall_s: float
+    spans_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_s: float
+    last_error: str
 
-    def latency(self, quantile: float) -> float:
-        """A quantile of the latencies in seconds; 0 without calls."""
-        ordered = sorted(self.latencies)
-        return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
-
+@dataclass(frozen=True, slots=True)
 class Load:
-    """Sends requests over and over, each time with ids of their own."""
+    """How a recording is sent.
 
-    def __init__(self, requests: Sequence[bytes], spans_per_request: int, *, in_flight: int) -> None:
-        """Prepare the requests.
+    Attributes:
+        recording: the requests, see `record`; sent in turn, each round with ids of its own.
+        seconds: no new call after it; 0 for no limit.
+        spans: no new call once so many were sent; 0 for no limit.
+        in_flight: calls that are under way at any time.
+        connections: that share them.
+    """
+
+    recording: Path
+    seconds: float = 0.0
+    spans: int = 0
+    in_flight: int = 8
+    connections: int = 1
+
+    def run(self, target: str, *, first_round: int = 1) -> LoadResult:
+        """Send until a limit is reached; wait for every answer.
 
         Args:
-            requests: serialized ExportTraceServiceRequests.
-            spans_per_request: spans in each of them.
-            in_flight: calls that are under way at any time.
-        """
-        self._requests = [FreshRequest(body) for body in requests]
-        self._spans = spans_per_request
-        self._in_flight = in_flight
-
-    async def run(self, target: str, *, seconds: float | None = None, calls: int | None = None) -> LoadResult:
-        """Send until `seconds` are over or `calls` are made, whichever comes first; wait for every answer.
+            target: host:port of an OTLP/gRPC receiver.
+            first_round: its number; rounds of the same number have the same ids.
 
         Raises:
-            grpc.aio.AioRpcError: the server refused for good, or was not there.
+            ToolError: the generator cannot be built, or gave no result.
         """
-        result, begin = LoadResult(), time.perf_counter()
-        end = begin + seconds if seconds is not None else float("inf")
-        numbers = itertools.count() if calls is None else iter(range(calls))
-        options = [("grpc.max_send_message_length", _MAX_BYTES), ("grpc.max_receive_message_length", _MAX_BYTES)]
-        async with grpc.aio.insecure_channel(target, options=options) as channel:
-            export = channel.unary_unary(_METHOD, None, ExportTraceServiceResponse.FromString)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._in_flight):
-                    group.create_task(self._worker(export, numbers, end, result))
-        result.seconds = time.perf_counter() - begin
-        return result
-
-    async def _worker(
-        self,
-        export: grpc.aio.UnaryUnaryMultiCallable[bytes, ExportTraceServiceResponse],
-        numbers: Iterable[int],
-        end: float,
-        result: LoadResult,
-    ) -> None:
-        for number in numbers:
-            if time.perf_counter() >= end:
-                return
-            again, which = divmod(number, len(self._requests))
-            body = self._requests[which].copy(again + 1)
-            begin = time.perf_counter()
-            answer = await _send(export, body, result)
-            result.latencies.append(time.perf_counter() - begin)
-            rejected = answer.partial_success.rejected_spans
-            result.calls += 1
-            result.rejected += rejected
-            result.accepted += self._spans - rejected
+        options = {
+            "target": target,
+            "requests": self.recording,
+            "time": f"{self.seconds}s",
+            "spans": self.spans,
+            "in-flight": self.in_flight,
+            "connections": self.connections,
+            "first-copy": first_round,
+        }
+        command = [generator(), *(f"-{name}={value}" for name, value in options.items())]
+        return LoadResult(**json.loads(_output(command)))
 
 
-async def _send(
-    export: grpc.aio.UnaryUnaryMultiCallable[bytes, ExportTraceServiceResponse],
-    body: bytes,
-    result: LoadResult,
-) -> ExportTraceServiceResponse:
-    while True:
-        try:
-            return await export(body, timeout=_CALL_SECONDS, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in _RETRYABLE:
-                raise
-            result.refusals += 1
-            await asyncio.sleep(_PAUSE_SECONDS)
+def record(requests: Iterable[bytes], path: Path) -> Path:
+    """Write requests for the generator, each after its length as 4 bytes, little endian; the path again."""
+    with path.open("wb") as file:
+        for body in requests:
+            file.write(struct.pack("<I", len(body)) + body)
+    return path
+
+
+def generator() -> str:
+    """The path of the load generator, which is built where that was not done yet.
+
+    Raises:
+        ToolError: it cannot be built, for want of Go.
+    """
+    return tool("loadgen.sh")
+
+
+def tool(script: str) -> str:
+    """What a script of tools/ prints: the path of a program that it builds once.
+
+    Raises:
+        ToolError: it failed.
+    """
+    return _output(["sh", str(_TOOLS / script)]).strip()
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError(done.stderr.strip() or f"{command[0]} failed with {done.returncode}")
+    return done.stdout

@@ -5,17 +5,17 @@
 Without --engine it measures the compiled kernel, where it is built, and Python in turns: machines are noisy, and only
 figures of one run can be compared. Each run starts a sidecar in an empty folder, loads it, and waits until the lake's
 table has every accepted span. The figure is accepted spans by the sidecar's user and system time until then. A run
-counts only if the table, counted by `spanward query`, has exactly as many rows as spans were accepted.
+counts only if the table, counted by `spanward query`, has exactly as many rows as spans were accepted, and as many that
+name personal data as the workload holds. The load generator needs Go; it is built once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -27,88 +27,29 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # run as a file, Python looks beside it; the package `bench` is one up
 
-from bench.load import Load, LoadResult  # noqa: E402 - the line above makes it importable
+from bench.load import Load, ToolError, record  # noqa: E402 - the line above makes it importable
 from bench.machine import describe  # noqa: E402
-from bench.server import ServerError, Sidecar  # noqa: E402
+from bench.measure import Run, measure, summary  # noqa: E402
+from bench.server import ServerError  # noqa: E402
+from bench.sidecar import Sidecar  # noqa: E402
 from bench.workload import Workload, generate  # noqa: E402
 
 RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
 ENGINES: Final = ["kernel", "python"] if find_spec("spanward.native") else ["python"]
-_DRAIN_SECONDS: Final = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run's figures.
-
-    Attributes:
-        engine: what decoded and governed.
-        spans: accepted, and found in the table.
-        spans_per_cpu_second: by the sidecar's user and system time until drained; the start is not in it.
-        spans_per_second: accepted, by the clients' clock.
-        drain_seconds: from the last answer to the last row.
-        bytes_per_span: of the table, before compaction.
-    """
-
-    engine: str
-    spans: int
-    spans_per_cpu_second: float
-    spans_per_second: float
-    cpu_seconds: float
-    drain_seconds: float
-    peak_rss_mib: float
-    bytes_per_span: float
-    p50_ms: float
-    p99_ms: float
-    refusals: int
-
-
-def measure(workload: Workload, options: argparse.Namespace, engine: str) -> Run:
-    """Start, load, drain, check.
+def measured(workload: Workload, options: argparse.Namespace, engine: str) -> Run:
+    """One run of one engine in a folder of its own.
 
     Raises:
-        ServerError: the sidecar failed, or table and clients do not agree.
+        ServerError: the run does not count.
+        ToolError: the load generator is not there.
     """
-    load = Load(workload.requests, options.spans_per_request, in_flight=options.in_flight)
-    with (
-        tempfile.TemporaryDirectory(prefix="spanward-bench-") as folder,
-        Sidecar(Path(folder), engine=engine) as sidecar,
-    ):
-        before = sidecar.cpu_seconds()
-        result = sidecar.loaded_by(load.run(sidecar.target, seconds=options.seconds))
-        drained = sidecar.wait_until_committed(result.accepted, timeout=_DRAIN_SECONDS)
-        cpu, rss, size = sidecar.cpu_seconds() - before, sidecar.peak_rss_bytes(), sidecar.bytes_on_disk()
-        queried = sidecar.queried_rows()
-    _check(result, queried)
-    return Run(
-        engine=engine,
-        spans=result.accepted,
-        spans_per_cpu_second=result.accepted / cpu,
-        spans_per_second=result.accepted / result.seconds,
-        cpu_seconds=cpu,
-        drain_seconds=drained,
-        peak_rss_mib=rss / 2**20,
-        bytes_per_span=size / result.accepted,
-        p50_ms=result.latency(0.5) * 1e3,
-        p99_ms=result.latency(0.99) * 1e3,
-        refusals=result.refusals,
-    )
-
-
-def _check(result: LoadResult, queried: int) -> None:
-    if result.rejected or not result.accepted:
-        raise ServerError(f"{result.accepted} spans accepted, {result.rejected} rejected: the workload is to be valid")
-    if queried != result.accepted:
-        raise ServerError(f"spanward query counts {queried:,} rows where {result.accepted:,} spans were accepted")
-
-
-def summary(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Median, minimum and maximum of each figure of one engine's runs."""
-    columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0]) if name != "engine"}
-    return {
-        name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
-        for name, values in columns.items()
-    }
+    with tempfile.TemporaryDirectory(prefix="spanward-bench-") as name:
+        folder = Path(name)
+        recording = record(workload.requests, folder / "requests.bin")
+        load = Load(recording, seconds=options.seconds, in_flight=options.in_flight)
+        return measure(engine, Sidecar(folder, engine=engine), workload, load)
 
 
 def show(report: dict[str, Any], console: Console) -> None:
@@ -158,15 +99,15 @@ def main(arguments: list[str] | None = None) -> int:
             for number in range(1, options.runs + 1):
                 for engine in engines:
                     status.update(f"run {number} of {options.runs}: {engine}")
-                    runs.append(measure(workload, options, engine))
-    except ServerError as error:
+                    runs.append(measured(workload, options, engine))
+    except (ServerError, ToolError) as error:
         errors.print(f"bench: {error}", markup=False, highlight=False)
         return 1
     report = {
         "machine": describe(),
         "options": {name: value for name, value in vars(options).items() if name not in {"json", "output"}},
         "workload": workload.manifest.as_dict(),
-        "summary": {engine: summary([run for run in runs if run.engine == engine]) for engine in engines},
+        "summary": {engine: summary([run for run in runs if run.server == engine]) for engine in engines},
         "runs": [asdict(run) for run in runs],
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

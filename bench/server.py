@@ -1,87 +1,75 @@
-"""The sidecar under load: a child process on free ports, and what it costs."""
+"""A server under measurement: a child process, and what it costs."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import contextlib
 import os
 import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
-import grpc.aio
 import psutil
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
-T = TypeVar("T")
-
+POLL_SECONDS: Final = 0.1
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
-_QUERY_SECONDS: Final = 120.0
-_POLL_SECONDS: Final = 0.1
-
-_CONFIG: Final = """\
-receivers:
-  otlp:
-    protocols:
-      grpc: {{endpoint: "127.0.0.1:{grpc}"}}
-      http: null
-processors:
-  policy: {{engine: {engine}}}
-connectors:
-  percentiles: {{}}
-exporters:
-  lake: {{}}
-extensions:
-  health: {{endpoint: "127.0.0.1:{health}"}}
-service:
-  extensions: [health]
-  pipelines:
-    traces:
-      receivers: [otlp]
-      processors: [policy]
-      exporters: [lake, percentiles]
-  telemetry:
-    metrics: {{endpoint: "127.0.0.1:{metrics}"}}
-    logs: {{level: warn}}
-"""
-"""The whole job as the built-in default does it, but for the ways in and out that the load does not use."""
 
 
 class ServerError(Exception):
-    """The sidecar did not do what the benchmark needs; the message has the end of its log."""
+    """A server did not do what the benchmark needs; the message has the end of its log."""
 
 
-class Sidecar:
-    """A running `spanward sidecar` in a folder of its own; use it as a context manager."""
+class Server(ABC):
+    """A running server in a folder of its own; use it as a context manager.
 
-    def __init__(self, folder: Path, *, engine: str = "auto") -> None:
-        """Args: `engine` is what decodes and governs: auto, kernel or python."""
-        self.data = folder / "data"
-        self._config = folder / "sidecar.yaml"
-        self._log = folder / "sidecar.log"
-        grpc, health, metrics = _free_ports(3)
-        self.target = f"127.0.0.1:{grpc}"
-        self._ready_url = f"http://127.0.0.1:{health}/ready"
-        config = _CONFIG.format(grpc=grpc, health=health, metrics=metrics, engine=engine)
-        self._config.write_text(config, encoding="utf-8")
+    Attributes:
+        target: host:port of its OTLP/gRPC receiver.
+    """
+
+    target: str
+
+    def __init__(self, command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None) -> None:
+        """Prepare a server that `command` starts, with more `environment`; `log` gets what it prints."""
+        self._command = command
+        self._log = log
+        self._environment = _plain_environment() | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it takes requests."""
+
+    @abstractmethod
+    def drain(self, spans: int) -> float:
+        """Wait until it has done with the `spans` that it accepted.
+
+        Returns:
+            The seconds that took.
+
+        Raises:
+            ServerError: it does not come to that.
+        """
+
+    @abstractmethod
+    def check(self, spans: int, personal: int) -> None:
+        """Hold what came out against what went in; may stop the server.
+
+        Raises:
+            ServerError: it is not `spans` spans, `personal` of them marked as holding personal data.
+        """
+
+    @abstractmethod
+    def bytes_on_disk(self) -> int:
+        """Size of what it has stored."""
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [_spanward(), "sidecar", "--config", str(self._config), "--data", str(self.data)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "SPANWARD_"))},
-            )
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -106,22 +94,6 @@ class Sidecar:
             process.kill()
             process.wait()
 
-    def loaded_by(self, load: Coroutine[Any, Any, T]) -> T:
-        """What a load against this server comes to.
-
-        Raises:
-            ServerError: the server refused a call for good.
-        """
-        try:
-            return asyncio.run(load)
-        except ExceptionGroup as failures:
-            refusals = failures.subgroup(grpc.aio.AioRpcError)
-            if refusals is None:
-                raise
-            raise self._error(
-                f"the sidecar refused the load: {' '.join(str(refusals.exceptions[0]).split())}"
-            ) from None
-
     def cpu_seconds(self) -> float:
         """User and system time of the process so far, its children included."""
         process = psutil.Process(self._pid())
@@ -132,6 +104,14 @@ class Sidecar:
         own = process.cpu_times()
         return total + own.children_user + own.children_system
 
+    def cpu_nanoseconds(self) -> int:
+        """Time on a processor of the threads that live now, finer than `cpu_seconds`: for short stretches."""
+        total = 0
+        for task in Path(f"/proc/{self._pid()}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended since it was listed
+                total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
+        return total
+
     def peak_rss_bytes(self) -> int:
         """The largest resident set so far."""
         for line in Path(f"/proc/{self._pid()}/status").read_text(encoding="ascii").splitlines():
@@ -139,79 +119,40 @@ class Sidecar:
                 return int(line.split()[1]) << 10
         raise ServerError("the kernel does not say how much memory the process had (no VmHWM in /proc)")
 
-    def wait_until_committed(self, spans: int, *, timeout: float) -> float:
-        """Wait until the lake holds `spans` rows, by the Delta log alone.
-
-        Returns:
-            The seconds that took.
-
-        Raises:
-            ServerError: it does not come to that within `timeout` seconds, or has more.
-        """
-        begin = time.monotonic()
-        while (rows := self.committed_rows()) != spans:
-            if rows > spans or time.monotonic() - begin > timeout:
-                raise self._error(f"the lake has {rows:,} rows where {spans:,} spans were accepted")
-            time.sleep(_POLL_SECONDS)
-        return time.monotonic() - begin
-
-    def committed_rows(self) -> int:
-        """Rows of the table `spans`."""
-        try:
-            return int(DeltaTable(str(self.data / "lake" / "spans")).count())
-        except TableNotFoundError:
-            return 0
-
-    def queried_rows(self) -> int:
-        """Rows of the table `spans` as `spanward query` counts them."""
-        command = [_spanward(), "query", "--json", "--data", str(self.data), "select count(*) as spans from spans"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_QUERY_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise self._error(f"spanward query gave no answer within {_QUERY_SECONDS:g} s") from error
-        if done.returncode:
-            raise self._error(f"spanward query failed: {done.stderr.strip()}")
-        return int(json.loads(done.stdout)[0]["spans"])
-
-    def bytes_on_disk(self) -> int:
-        """Size of the table `spans`, its Delta log included."""
-        return sum(path.stat().st_size for path in (self.data / "lake" / "spans").rglob("*") if path.is_file())
+    def error(self, message: str) -> ServerError:
+        """The message with the end of the log."""
+        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        return ServerError("\n".join([message, *text.splitlines()[-10:]]))
 
     def _wait_until_ready(self) -> None:
         end = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
+        while not self.is_ready():
             if self._process is None or self._process.poll() is not None:
-                raise self._error("the sidecar ended before it was ready")
+                raise self.error("the server ended before it was ready")
             if time.monotonic() > end:
-                raise self._error(f"the sidecar is not ready after {_START_SECONDS:g} s")
-            time.sleep(_POLL_SECONDS)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(self._ready_url, timeout=1) as answer:  # noqa: S310 - our own loopback address
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+                raise self.error(f"the server is not ready after {_START_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
 
     def _pid(self) -> int:
         if self._process is None:
-            raise ServerError("the sidecar does not run")
+            raise ServerError("the server does not run")
         return self._process.pid
 
-    def _error(self, message: str) -> ServerError:
-        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
-        lines = text.splitlines()[-10:]
-        return ServerError("\n".join([message, *lines]))
 
-
-def _spanward() -> str:
-    """The command that belongs to this interpreter's environment."""
-    return str(Path(sys.executable).with_name("spanward"))
-
-
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """So many ports of the loopback address that are free now, all different."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [int(each.getsockname()[1]) for each in sockets]
     for each in sockets:
         each.close()
     return ports
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _plain_environment() -> dict[str, str]:
+    """The environment without what configures the servers from outside."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "SPANWARD_"))}

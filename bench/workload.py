@@ -47,17 +47,31 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Serialized ExportTraceServiceRequests and what is in them."""
+    """Serialized ExportTraceServiceRequests and what is in them.
+
+    Attributes:
+        spans_with_pii: of each request.
+    """
 
     requests: tuple[bytes, ...]
     manifest: Manifest
+    spans_with_pii: tuple[int, ...]
+
+    def personal(self, calls: int) -> int:
+        """Spans with personal data in so many calls that send the requests in turn, over and over."""
+        rounds, rest = divmod(calls, len(self.requests))
+        return rounds * self.manifest.spans_with_pii + sum(self.spans_with_pii[:rest])
 
 
 def generate(requests: int, spans_per_request: int, *, seed: int = SEED) -> Workload:
     """Make `requests` requests of exactly `spans_per_request` spans each."""
     generator = _Generator(seed)
-    bodies = tuple(generator.request(spans_per_request) for _ in range(requests))
-    return Workload(bodies, generator.manifest)
+    bodies, personal = list[bytes](), list[int]()
+    for _ in range(requests):
+        before = generator.manifest.spans_with_pii
+        bodies.append(generator.request(spans_per_request))
+        personal.append(generator.manifest.spans_with_pii - before)
+    return Workload(tuple(bodies), generator.manifest, tuple(personal))
 
 
 class _Generator:

@@ -9,6 +9,8 @@ import pytest
 
 from bench.run import ENGINES, main
 
+pytestmark = pytest.mark.usefixtures("generator")
+
 
 def test_a_short_run_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scenario: a run of a moment of each engine. Guarantee: table and clients agree, the report has figures."""
@@ -17,7 +19,7 @@ def test_a_short_run_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main([*options, "--output", str(kept)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads(kept.read_text(encoding="utf-8"))
-    assert [run["engine"] for run in report["runs"]] == list(report["summary"]) == ENGINES
+    assert [run["server"] for run in report["runs"]] == list(report["summary"]) == ENGINES
     for run in report["runs"]:
         assert run["spans"] > 0
         assert run["spans"] % 64 == 0

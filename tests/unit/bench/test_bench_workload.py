@@ -70,6 +70,13 @@ def test_the_same_seed_makes_the_same_bytes(workload: Workload) -> None:
     assert generate(8, 512, seed=1).requests != workload.requests
 
 
+def test_calls_go_round_the_requests(workload: Workload) -> None:
+    """Scenario: more calls than requests. Guarantee: personal data of whole rounds and of the requests after them."""
+    assert workload.personal(0) == 0
+    assert workload.personal(3) == sum(workload.spans_with_pii[:3])
+    assert workload.personal(2 * 8 + 1) == 2 * workload.manifest.spans_with_pii + workload.spans_with_pii[0]
+
+
 def test_personal_data_is_valid() -> None:
     """Scenario: a thousand of each. Guarantee: detectors with checksums and ranges have to accept them."""
     source = random.Random(5)
