@@ -14,10 +14,10 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test fuzz jaeger-test check check-kernel fix bench bench-app clean lock setup kernel help
+.PHONY: demo test fuzz jaeger-test check check-kernel fix bench bench-app bench-peers clean lock setup kernel help
 
 help:  ## what there is to do
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(ENV) $(KERNEL)  ## run the main job end to end and verify it (KEEP=1 leaves the sidecar running)
 	$(BIN)/spanward demo $(if $(KEEP),--keep)
@@ -52,6 +52,11 @@ bench: $(ENV) $(KERNEL)  ## spans per CPU-second of the whole job (needs Go, for
 
 bench-app: $(ENV) $(KERNEL)  ## CPU that tracing costs an application, per span
 	$(BIN)/python bench/app.py
+
+bench-peers: $(ENV) $(KERNEL)  ## the same beside the OpenTelemetry Collector, in turns (needs Go; minutes)
+	$(BIN)/python bench/peers.py
+	$(BIN)/python bench/peers.py --spans-per-request 16
+	$(BIN)/python bench/peers.py --spans-per-request 1 --connections 64
 
 lock: $(UV)  ## resolve the dependencies anew into requirements-dev.txt
 	sh tools/lock.sh $(UV)
