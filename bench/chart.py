@@ -18,14 +18,13 @@ _STYLE: Final = (
 
 
 def bars(heading: str, groups: Mapping[str, Mapping[str, float]], note: str) -> str:
-    """A chart of one bar for each figure, in groups that share the scale.
+    """A chart of one bar for each figure, in groups that have a scale each.
 
     Args:
         heading: above the chart.
         groups: name of a group -> name of a bar -> figure.
         note: below the chart.
     """
-    largest = max(figure for group in groups.values() for figure in group.values())
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
     lines = [_text(0, 16, heading, "h")]
@@ -34,7 +33,7 @@ def bars(heading: str, groups: Mapping[str, Mapping[str, float]], note: str) -> 
         lines.append(_text(0, y, name, "h"))
         y += 8
         for bar, figure in group.items():
-            lines.extend(_bar(y, bar, figure, figure / largest, colours[bar]))
+            lines.extend(_bar(y, bar, figure, figure / max(group.values()), colours[bar]))
             y += _ROW
         y += _ROW
     lines.append(_text(0, y, note, "n"))
@@ -55,5 +54,5 @@ def _bar(y: int, name: str, figure: float, share: float, colour: str) -> Iterato
     yield _text(_LABELS + width + 6, y + 15, f"{figure:,.0f}")
 
 
-def _text(x: float, y: int, content: str, kind: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y}" class="{kind}">{escape(content)}</text>'
+def _text(x: float, y: int, content: str, kind: str = "t") -> str:
+    return f'<text x="{x:.0f}" y="{y}" class="{kind}">{escape(content)}</text>'

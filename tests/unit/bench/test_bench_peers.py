@@ -6,10 +6,15 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import zstandard
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rich.console import Console
 
+from bench import collector
+from bench.collector import WholeCollector
 from bench.measure import Run
 from bench.peers import OURS, SERVERS, _arguments, _keep, chart, main, markdown, report, show
+from bench.server import ServerError
 from bench.workload import generate
 
 
@@ -61,3 +66,21 @@ def test_calls_in_flight_follow_the_connections() -> None:
     assert _arguments([]).in_flight == 8
     assert _arguments(["--connections", "64"]).in_flight == 64
     assert _arguments(["--connections", "64", "--in-flight", "4"]).in_flight == 4
+
+
+def test_what_a_collector_wrote_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario: a file of two messages, one span redacted. Guarantee: both numbers have to be those of the load."""
+    monkeypatch.setattr(collector, "tool", lambda _: "not started")
+    server = WholeCollector(tmp_path)
+    first, second = generate(2, 16).requests
+    redacted = ExportTraceServiceRequest.FromString(second)
+    redacted.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="redaction.masked.count").value.int_value = 1
+    with (server.out / "traces.pb.zst").open("wb") as file:
+        for message in (first, redacted.SerializeToString()):
+            frame = zstandard.compress(message)
+            file.write(len(frame).to_bytes(4, "big") + frame)
+    server.check(32, 1)
+    with pytest.raises(ServerError, match="32 spans have come out of the Collector where 33"):
+        server.check(33, 1)
+    with pytest.raises(ServerError, match="1 spans are redacted where 2"):
+        server.check(32, 2)
