@@ -50,14 +50,14 @@ class Sidecar(Server):
         otlp, health, metrics, jaeger = free_ports(4)
         self.target, self.jaeger = f"127.0.0.1:{otlp}", f"127.0.0.1:{jaeger}"
         self._ready_url = f"http://127.0.0.1:{health}/ready"
-        components = {
-            "processors": {"policy": {"engine": engine, "policy": {"defaults": {"classification": classification}}}},
-            "connectors": {"percentiles": {}},
-            "exporters": {"lake": dict(lake or {})},
-        }
         config = folder / "sidecar.yaml"
-        ports = {"otlp": otlp, "health": health, "metrics": metrics, "jaeger": jaeger}
-        config.write_text(yaml.safe_dump(components | _around(ports)), encoding="utf-8")
+        document = configuration(
+            {"otlp": otlp, "health": health, "metrics": metrics, "jaeger": jaeger},
+            engine=engine,
+            classification=classification,
+            lake=lake,
+        )
+        config.write_text(yaml.safe_dump(document), encoding="utf-8")
         command = [_spanward(), "sidecar", "--config", str(config), "--data", str(self.data)]
         super().__init__(command, folder / "sidecar.log")
 
@@ -114,18 +114,30 @@ class Sidecar(Server):
         return size_of(self.data / "lake" / "spans")
 
 
-def _around(ports: dict[str, int]) -> dict[str, Any]:
-    """The rest of the built-in default, but for the ways in that the load does not use."""
-    endpoint = {name: {"endpoint": f"127.0.0.1:{port}"} for name, port in ports.items()}
+def configuration(
+    ports: Mapping[str, int], *, engine: str, classification: str = "internal", lake: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The whole job as the built-in default does it, but for the ways in that the load does not use.
+
+    Args:
+        ports: of the loopback address, for otlp, health, metrics and jaeger; 0 takes a free one.
+        engine: what decodes and governs.
+        classification: of spans that claim none.
+        lake: options of the exporter `lake`.
+    """
+    endpoint = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     return {
-        "receivers": {"otlp": {"protocols": {"grpc": endpoint["otlp"], "http": None}}},
-        "extensions": {"health": endpoint["health"], "jaeger": endpoint["jaeger"]},
+        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": endpoint["otlp"]}, "http": None}}},
+        "processors": {"policy": {"engine": engine, "policy": {"defaults": {"classification": classification}}}},
+        "connectors": {"percentiles": {}},
+        "exporters": {"lake": dict(lake or {})},
+        "extensions": {name: {"endpoint": endpoint[name]} for name in ("health", "jaeger")},
         "service": {
             "extensions": ["health", "jaeger"],
             "pipelines": {
                 "traces": {"receivers": ["otlp"], "processors": ["policy"], "exporters": ["lake", "percentiles"]}
             },
-            "telemetry": {"metrics": endpoint["metrics"], "logs": {"level": "warn"}},
+            "telemetry": {"metrics": {"endpoint": endpoint["metrics"]}, "logs": {"level": "warn"}},
         },
     }
 
