@@ -176,7 +176,7 @@ class Growth:
 
     def _send(self, sidecar: Sidecar, rounds: int) -> float:
         """Send whole rounds; the seconds that took."""
-        load = Load(self._recording, spans=rounds * self._workload.manifest.spans)
+        load = Load(self._recording, apart_ns=self._workload.length_ns, spans=rounds * self._workload.manifest.spans)
         result = load.run(sidecar.target, first_round=self._rounds + 1)
         if result.calls_failed or result.rejected_spans:
             raise sidecar.error(f"{result.calls_failed} calls failed: {result.last_error}")

@@ -56,6 +56,7 @@ class Load:
 
     Attributes:
         recording: the requests, see `record`; sent in turn, each round with ids of its own.
+        apart_ns: how much later the spans of each round are than those of the round before.
         seconds: no new call after it; 0 for no limit.
         spans: no new call once so many were sent; 0 for no limit.
         in_flight: calls that are under way at any time.
@@ -63,6 +64,7 @@ class Load:
     """
 
     recording: Path
+    apart_ns: int = 0
     seconds: float = 0.0
     spans: int = 0
     in_flight: int = 8
@@ -86,6 +88,7 @@ class Load:
             "in-flight": self.in_flight,
             "connections": self.connections,
             "first-copy": first_round,
+            "apart": f"{self.apart_ns}ns",
         }
         command = [generator(), *(f"-{name}={value}" for name, value in options.items())]
         return LoadResult(**json.loads(_output(command)))

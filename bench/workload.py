@@ -19,7 +19,7 @@ from bench import personal_data
 from bench.vocabulary import LLM, MODELS, SHOP, USER_AGENTS, WORDS, Operation
 
 SEED: Final = 20260101
-_EPOCH_NS: Final = 1_767_225_600_000_000_000
+EPOCH_NS: Final = 1_767_225_600_000_000_000
 _MS: Final = 1_000_000
 _KINDS: Final = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_INTERNAL)
 
@@ -51,11 +51,13 @@ class Workload:
 
     Attributes:
         spans_with_pii: of each request.
+        length_ns: of the time in which its traces begin, from `EPOCH_NS` on.
     """
 
     requests: tuple[bytes, ...]
     manifest: Manifest
     spans_with_pii: tuple[int, ...]
+    length_ns: int
 
     def personal(self, calls: int) -> int:
         """Spans with personal data in so many calls that send the requests in turn, over and over."""
@@ -71,14 +73,14 @@ def generate(requests: int, spans_per_request: int, *, seed: int = SEED) -> Work
         before = generator.manifest.spans_with_pii
         bodies.append(generator.request(spans_per_request))
         personal.append(generator.manifest.spans_with_pii - before)
-    return Workload(tuple(bodies), generator.manifest, tuple(personal))
+    return Workload(tuple(bodies), generator.manifest, tuple(personal), generator.now_ns - EPOCH_NS)
 
 
 class _Generator:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.manifest = Manifest()
-        self._now_ns = _EPOCH_NS
+        self.now_ns = EPOCH_NS
 
     def request(self, spans: int) -> bytes:
         """One request, serialized."""
@@ -96,7 +98,7 @@ class _Generator:
 
     def _trace(self, message: ExportTraceServiceRequest, scopes: dict[str, ScopeSpans], size: int) -> None:
         self.manifest.traces += 1
-        self._now_ns += self.random.randrange(1 * _MS, 50 * _MS)
+        self.now_ns += self.random.randrange(1 * _MS, 50 * _MS)
         trace_id, with_models = self.random.randbytes(16), self.random.random() < 0.5
         ids: list[bytes] = []
         for _ in range(size):
@@ -134,7 +136,7 @@ class _Generator:
         random, failed = self.random, self.random.random() < 0.05
         span.name = operation.name
         span.kind = random.choice(_KINDS) if span.parent_span_id else Span.SPAN_KIND_SERVER
-        span.start_time_unix_nano = self._now_ns + random.randrange(20 * _MS)
+        span.start_time_unix_nano = self.now_ns + random.randrange(20 * _MS)
         span.end_time_unix_nano = span.start_time_unix_nano + int(
             random.lognormvariate(19.5 if service in LLM else 16.0, 1.0)
         )

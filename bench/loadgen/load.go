@@ -22,7 +22,7 @@ const (
 	maxFailures = 100
 )
 
-// Load is what to send: the requests in turn, round after round, each round with ids of its own.
+// Load is what to send: the requests in turn, round after round, each round with ids and times of its own.
 type Load struct {
 	Target      string
 	Requests    []*Request
@@ -31,6 +31,7 @@ type Load struct {
 	InFlight    int
 	Connections int
 	FirstCopy   uint64
+	Apart       time.Duration // between the times in one round and in the next
 
 	next   atomic.Int64 // number of the next call
 	sent   atomic.Int64 // spans of the calls that were begun
@@ -108,7 +109,7 @@ func (l *Load) work(connection *grpc.ClientConn, begin time.Time, report *Report
 func (l *Load) call(connection *grpc.ClientConn, request *Request, number uint64, report *Report) {
 	request.Lock() // held by the call of the round before while that is not answered
 	defer request.Unlock()
-	request.Copy(number)
+	request.Copy(number, uint64(l.Apart))
 	begin := time.Now()
 	answer, refusals, err := send(connection, request.Body)
 	report.latencies = append(report.latencies, time.Since(begin))

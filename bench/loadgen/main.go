@@ -1,7 +1,7 @@
 // Loadgen sends recorded OTLP requests to a server and reports what it answered, or is the sink that a server under
 // test forwards to. Both print one JSON object on standard output when they end.
 //
-//	loadgen -target HOST:PORT -requests FILE [-seconds S] [-spans N] [-in-flight K] [-connections C] [-first-copy N]
+//	loadgen -target HOST:PORT -requests FILE [-time T] [-spans N] [-in-flight K] [-connections C] [-first-copy N] [-apart T]
 //	loadgen -sink HOST:PORT
 package main
 
@@ -26,6 +26,7 @@ func main() {
 	flag.IntVar(&load.InFlight, "in-flight", 8, "calls under way at any time")
 	flag.IntVar(&load.Connections, "connections", 1, "connections that share them")
 	flag.Uint64Var(&load.FirstCopy, "first-copy", 1, "number of the first round; rounds of one number have equal ids")
+	flag.DurationVar(&load.Apart, "apart", 0, "how much later the spans of each round start than those of the round before")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
 	if err := run(*sink, *file, &load); err != nil {

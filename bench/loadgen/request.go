@@ -12,32 +12,37 @@ import (
 // stride is odd, so that its multiples modulo 2^64 do not repeat, and irregular, so that ids do not look alike.
 const stride = 0x9E37_79B9_7F4A_7C15
 
-// Request is a serialized ExportTraceServiceRequest whose ids change in place: a server may recognise a repeated body.
-// Whoever sends it holds the lock until the answer is there.
+// Request is a serialized ExportTraceServiceRequest whose ids and times change in place: a server may recognise a repeated
+// body, and time goes on. Whoever sends it holds the lock until the answer is there.
 type Request struct {
 	sync.Mutex
 	Body  []byte
 	Spans int64
 
-	ids  []int  // where eight bytes of each trace, span, parent and link id lie
-	mask uint64 // what they are XORed with at the moment
+	ids   []int  // where the first eight bytes of each trace, span, parent and link id lie
+	times []int  // where the eight bytes of each span's start and end and each event's time lie
+	mask  uint64 // what the ids are XORed with at the moment
+	late  uint64 // nanoseconds that are added to the times at the moment
 }
 
-// NewRequest finds the spans and ids of a body, which it keeps and will change.
+// NewRequest finds the spans, ids and times of a body, which it keeps and will change.
 func NewRequest(body []byte) (*Request, error) {
 	request := &Request{Body: body}
 	return request, request.find(0, len(body), message)
 }
 
-// Copy makes the request the one of this number. 0 is the original; ids of all numbers differ, and references between
-// spans hold, for equal ids change equally.
-func (r *Request) Copy(number uint64) {
-	mask := number * stride
-	change := r.mask ^ mask
+// Copy makes the request the one of this number, so many times apart nanoseconds later. 0 is the original; ids of all
+// numbers differ, and references between spans hold, for equal ids change equally.
+func (r *Request) Copy(number, apart uint64) {
+	mask, late := number*stride, number*apart
+	change, passed := r.mask^mask, late-r.late
 	for _, at := range r.ids {
 		binary.LittleEndian.PutUint64(r.Body[at:], binary.LittleEndian.Uint64(r.Body[at:])^change)
 	}
-	r.mask = mask
+	for _, at := range r.times {
+		binary.LittleEndian.PutUint64(r.Body[at:], binary.LittleEndian.Uint64(r.Body[at:])+passed)
+	}
+	r.mask, r.late = mask, late
 }
 
 // level is where in a request a message stands.
@@ -48,45 +53,59 @@ const (
 	resource
 	scope
 	span
+	event
 	link
-	leaf
+	id
+	other
 )
 
-// below says what a field of a message holds, and where in an id the bytes to change begin: the second half of a trace id.
-func below(in level, field protowire.Number) (within level, offset int) {
+// below says what a field of a message holds that is no number.
+func below(in level, field protowire.Number) level {
 	switch {
 	case in == message && field == 1:
-		return resource, 0
+		return resource
 	case in == resource && field == 2:
-		return scope, 0
+		return scope
 	case in == scope && field == 2:
-		return span, 0
+		return span
+	case in == span && field == 11:
+		return event
 	case in == span && field == 13:
-		return link, 0
-	case (in == span || in == link) && field == 1:
-		return leaf, 8
-	case in == span && (field == 2 || field == 4), in == link && field == 2:
-		return leaf, 0
+		return link
+	case in == span && (field == 1 || field == 2 || field == 4), in == link && (field == 1 || field == 2):
+		return id
 	}
-	return in, -1
+	return other
+}
+
+// isTime says whether a field of a message is a time in nanoseconds.
+func isTime(in level, field protowire.Number) bool {
+	return in == span && (field == 7 || field == 8) || in == event && field == 1
 }
 
 func (r *Request) find(begin, end int, in level) error {
 	return fields(r.Body[begin:end], func(field protowire.Number, kind protowire.Type, from, to int) error {
-		within, offset := below(in, field)
 		from, to = begin+from, begin+to
-		switch {
-		case kind != protowire.BytesType || offset < 0:
+		if kind == protowire.Fixed64Type && isTime(in, field) {
+			r.times = append(r.times, from)
+		}
+		if kind != protowire.BytesType {
 			return nil
-		case within == leaf:
-			if to-from == offset+8 {
-				r.ids = append(r.ids, from+offset)
+		}
+		switch within := below(in, field); within {
+		case other:
+			return nil
+		case id:
+			if to-from >= 8 {
+				r.ids = append(r.ids, from)
 			}
 			return nil
-		case within == span:
+		case span:
 			r.Spans++
+			fallthrough
+		default:
+			return r.find(from, to, within)
 		}
-		return r.find(from, to, within)
 	})
 }
 

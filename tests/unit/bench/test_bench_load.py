@@ -58,13 +58,14 @@ def taken(_: int) -> ExportTraceServiceResponse:
 async def test_every_round_has_ids_of_its_own(tmp_path: Path) -> None:
     """Scenario: two requests, ten calls, from the fourth round on. Guarantee: Python's copies, each once."""
     requests, bodies = generate(2, 16).requests, list[bytes]()
-    load = Load(record(requests, tmp_path / "requests"), spans=160, in_flight=3, connections=2)
+    load = Load(record(requests, tmp_path / "requests"), apart_ns=10**9, spans=160, in_flight=3, connections=2)
     result = await sent(load, taken, bodies, first_round=4)
     assert (result.calls, result.accepted_spans, result.rejected_spans, result.calls_failed) == (10, 160, 0, 0)
     assert result.bytes == sum(map(len, bodies))
     assert 0 < result.p50_ms <= result.p99_ms
     assert result.cpu_s > 0
-    assert sorted(bodies) == sorted(FreshRequest(body).copy(number) for body in requests for number in range(4, 9))
+    fresh = [FreshRequest(body, apart_ns=10**9) for body in requests]
+    assert sorted(bodies) == sorted(request.copy(number) for request in fresh for number in range(4, 9))
 
 
 async def test_rejected_spans_are_not_accepted(tmp_path: Path) -> None:

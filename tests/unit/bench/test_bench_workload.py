@@ -109,6 +109,16 @@ def test_fresh_copies_differ_in_every_id_and_in_nothing_else(workload: Workload)
             assert new == old
 
 
+def test_copies_are_later() -> None:
+    """Scenario: copies a second apart, a span with an event. Guarantee: all times move, so many times that."""
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(start_time_unix_nano=10, end_time_unix_nano=30)
+    span.events.add(name="at", time_unix_nano=20)
+    (copy,) = spans_of(FreshRequest(request.SerializeToString(), apart_ns=10**9).copy(3))
+    times = (copy.start_time_unix_nano, copy.events[0].time_unix_nano, copy.end_time_unix_nano)
+    assert times == (3 * 10**9 + 10, 3 * 10**9 + 20, 3 * 10**9 + 30)
+
+
 def test_links_change_like_the_spans_they_name() -> None:
     """Scenario: a link to another span of the request. Guarantee: it still names that span in a copy."""
     request = ExportTraceServiceRequest()
