@@ -292,8 +292,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def grow(options: argparse.Namespace, console: Console) -> list[Mark]:
-    """Measure at every size, with progress bars."""
+def grow(options: argparse.Namespace, console: Console) -> Iterator[Mark]:
+    """Measure at one size after the other, with progress bars."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with (
         tempfile.TemporaryDirectory(prefix="spanward-growth-") as temporary,
@@ -302,21 +302,31 @@ def grow(options: argparse.Namespace, console: Console) -> list[Mark]:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         growth = Growth(folder, options.calls, progress)
-        return [growth.mark(spans, options.extra) for spans in options.spans]
+        for spans in options.spans:
+            yield growth.mark(spans, options.extra)
+
+
+def _keep(marks: Sequence[Mark], options: argparse.Namespace) -> dict[str, Any]:
+    """Write the report of the marks so far; the report again."""
+    kept = {name: value for name, value in vars(options).items() if name in {"spans", "extra", "calls"}}
+    report: dict[str, Any] = {"machine": describe(), "options": kept, "marks": [asdict(mark) for mark in marks]}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run it; 1 when the sidecar failed."""
     options, errors = _arguments(arguments), Console(stderr=True)
+    marks: list[Mark] = []
+    report: dict[str, Any] = {}
     try:
-        marks = grow(options, errors)
+        for mark in grow(options, errors):
+            marks.append(mark)
+            report = _keep(marks, options)  # at every size: the next one may take long, or fail
     except (ServerError, ToolError) as error:
         errors.print(f"bench: {error}", markup=False, highlight=False)
         return 1
-    kept = {name: value for name, value in vars(options).items() if name in {"spans", "extra", "calls"}}
-    report: dict[str, Any] = {"machine": describe(), "options": kept, "marks": [asdict(mark) for mark in marks]}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(report))
     else:
