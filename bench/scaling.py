@@ -67,9 +67,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's figures, until all spans were committed."""
+    """One run's figures, until all spans were committed.
+
+    Attributes:
+        cores: that it might use.
+        cores_used: on average; well below 1 on one core when the machine had other work, or the disk was slow.
+    """
 
     cores: int
+    cores_used: float
     spans: int
     spans_per_second: float
     spans_per_cpu_second: float
@@ -111,7 +117,7 @@ def run(load: Load, folder: Path) -> Run:
     store.close()
     if stored != spans:
         raise RuntimeError(f"{stored:,} rows where {spans:,} spans were sent")
-    return Run(len(os.sched_getaffinity(0)), spans, spans / wall, spans / cpu)
+    return Run(len(os.sched_getaffinity(0)), cpu / wall, spans, spans / wall, spans / cpu)
 
 
 async def _through(bodies: Sequence[bytes], load: Load, data: Path) -> tuple[float, float]:
@@ -146,10 +152,11 @@ def ratio(runs: Sequence[Run]) -> float:
 def show(report: dict[str, Any], console: Console) -> None:
     """The report for people."""
     table = Table(title="the whole pipeline without the network", title_justify="left", header_style="bold")
-    for column in ("cores", "spans per second", "spans per CPU-second"):
+    for column in ("cores", "used", "spans per second", "spans per CPU-second"):
         table.add_column(column, justify="right")
     for each in report["runs"]:
-        table.add_row(str(each["cores"]), f"{each['spans_per_second']:,.0f}", f"{each['spans_per_cpu_second']:,.0f}")
+        rates = (f"{each[name]:,.0f}" for name in ("spans_per_second", "spans_per_cpu_second"))
+        table.add_row(str(each["cores"]), f"{each['cores_used']:.2f}", *rates)
     console.print(table)
     console.print(f"two cores are {report['ratio']:.2f}x as fast as one", highlight=False)
 
