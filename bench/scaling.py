@@ -48,6 +48,8 @@ from spanward.store.span_store import SpanStore  # noqa: E402
 RESULTS: Final = ROOT / "bench" / "results" / "scaling.json"
 _SPANS_OF_WORKLOAD: Final = 25_600
 _ONE, _TWO = 1, 2
+_QUIET: Final = 0.9
+"""Of a core, what a run that may use one has when the machine does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,8 @@ def show(report: dict[str, Any], console: Console) -> None:
         table.add_row(str(each["cores"]), f"{each['cores_used']:.2f}", *rates)
     console.print(table)
     console.print(f"two cores are {report['ratio']:.2f}x as fast as one", highlight=False)
+    if min(each["cores_used"] for each in report["runs"] if each["cores"] == _ONE) < _QUIET:
+        console.print("the machine had other work: this says little", style="yellow", highlight=False)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
