@@ -1,4 +1,5 @@
-//! The compiled kernel of spanward: OTLP bytes to governed Arrow arrays, spans to governed OTLP bytes.
+//! The compiled kernel of spanward: OTLP to governed Arrow arrays, spans to governed OTLP, and the gRPC server that OTLP
+//! comes in through.
 //!
 //! The pure-Python twin (`spanward.processor`) is the oracle: both make the same rows of the same requests.
 
@@ -15,6 +16,7 @@ mod columns;
 mod encode;
 mod found;
 mod govern;
+mod grpc;
 mod json;
 mod kernel;
 mod keys;
@@ -213,5 +215,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Kernel>()?;
     module.add_class::<Decoded>()?;
     module.add_class::<SpanEncoder>()?;
+    module.add_class::<grpc::GrpcServer>()?;
+    module.add_class::<grpc::GrpcCall>()?;
     module.add_function(wrap_pyfunction!(find, module)?)
 }

@@ -164,7 +164,7 @@ def test_damaged_requests_are_left_or_equal(data: TracesData, draw: st.DataObjec
 @given(data=PLANTED)
 @settings(max_examples=100, deadline=None)
 def test_json_makes_the_same_rows(data: TracesData) -> None:
-    """Any good request full of personal data: the kernel takes OTLP/JSON when it takes protobuf, and makes equal rows."""
+    """Any good request full of personal data: the kernel takes OTLP/JSON when it takes protobuf; the rows are equal."""
     taken = Pair("default").compare(otlp_json(data), Encoding.JSON)
     assert taken == Pair("default").compare(data.SerializeToString())
 

@@ -1,11 +1,11 @@
-"""The compiled kernel: OTLP bytes to governed Arrow arrays in one pass, and spans to governed OTLP bytes.
+"""The compiled kernel: OTLP to governed Arrow arrays, spans to governed OTLP, and the gRPC server that OTLP comes in through.
 
 Optional. Where it is installed the sidecar and the SDK use it; where it is not, the pure-Python twin in
-`spanward.processor` makes the same rows and requests, slower.
+`spanward.processor` makes the same rows and requests, and grpcio serves the same clients, slower.
 """
 
 from __future__ import annotations
 
-from spanward.native._native import Decoded, Kernel, SpanEncoder, find
+from spanward.native._native import Decoded, GrpcCall, GrpcServer, Kernel, SpanEncoder, find
 
-__all__ = ["Decoded", "Kernel", "SpanEncoder", "find"]
+__all__ = ["Decoded", "GrpcCall", "GrpcServer", "Kernel", "SpanEncoder", "find"]

@@ -1,8 +1,8 @@
 # What each does, the Rust source says (and `help()` at run time).
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-__all__ = ["Decoded", "Kernel", "SpanEncoder", "find"]
+__all__ = ["Decoded", "GrpcCall", "GrpcServer", "Kernel", "SpanEncoder", "find"]
 
 @final
 class Decoded:
@@ -14,6 +14,39 @@ class Decoded:
     def pii(self) -> dict[str, int]: ...
     @property
     def violations(self) -> dict[str, int]: ...
+
+@final
+class GrpcCall:
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def metadata(self) -> tuple[str | None, ...]: ...
+    def answer(self, body: bytes) -> None: ...
+    def abort(self, code: int, message: str, details: bytes) -> None: ...
+
+@final
+class GrpcServer:
+    def __new__(
+        cls,
+        host: str,
+        port: int,
+        *,
+        method: str,
+        metadata: Sequence[str],
+        max_message_bytes: int,
+        max_pending_bytes: int,
+        max_connections: int,
+        max_concurrent_streams: int,
+        keepalive_seconds: float,
+        keepalive_timeout_seconds: float,
+        max_idle_seconds: float,
+        body_seconds: float,
+    ) -> GrpcServer: ...
+    @property
+    def port(self) -> int: ...
+    def fileno(self) -> int: ...
+    def take(self) -> list[GrpcCall]: ...
+    def stop(self, grace_seconds: float) -> None: ...
 
 @final
 class Kernel:
