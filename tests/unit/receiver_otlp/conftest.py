@@ -79,8 +79,7 @@ class Running:
 
 def settings(**changes: Any) -> OtlpReceiverConfig:
     """A configuration on free ports with a bound of 1 MiB."""
-    http = {"endpoint": "127.0.0.1:0", **changes.pop("http", {})}
-    protocols = {"grpc": {"endpoint": "127.0.0.1:0"}, "http": http}
+    protocols = {name: {"endpoint": "127.0.0.1:0", **changes.pop(name, {})} for name in ("grpc", "http")}
     return OtlpReceiverConfig.model_validate({"max_request_mib": 1, "protocols": protocols, **changes})
 
 
@@ -89,15 +88,25 @@ def door() -> Door:
     return Door()
 
 
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> str:
+    """What speaks gRPC; a module that is about it has its tests run with each."""
+    name: str = getattr(request, "param", "auto")
+    if name == "native":
+        pytest.importorskip("spanward.native", reason="it is not built: `make kernel` builds it (needs Rust)")
+    return name
+
+
 Start = Callable[..., Awaitable[Running]]
 
 
 @pytest.fixture
-async def start(door: Door) -> AsyncIterator[Start]:
+async def start(door: Door, engine: str) -> AsyncIterator[Start]:
     """A function that starts a receiver with changed settings."""
     running: list[Running] = []
 
     async def run(**changes: Any) -> Running:
+        changes["grpc"] = {"engine": engine, **changes.get("grpc", {})}
         metrics = CollectorRegistry()
         service = TraceService(door, "otlp", metrics, logging.getLogger("spanward.receiver/otlp"))
         receiver = OtlpReceiver(settings(**changes), service, logging.getLogger("test"))

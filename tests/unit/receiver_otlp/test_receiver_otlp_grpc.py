@@ -18,6 +18,8 @@ from spanward.store.errors import InvalidRequestError, KeyringError, OverloadedE
 
 MIB = 1 << 20
 
+pytestmark = pytest.mark.parametrize("engine", ["native", "python"], indirect=True)
+
 
 def trailers_of(error: Any) -> dict[str, Any]:
     """Trailing metadata, whose pairs the stubs do not know."""

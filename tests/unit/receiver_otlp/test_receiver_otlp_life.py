@@ -8,6 +8,7 @@ import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
+import grpc
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -63,15 +64,18 @@ async def test_endpoint_that_is_none_is_named(protocol: str, endpoint: str) -> N
         await receiver.start()
 
 
+@pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_port_in_use_is_named_and_nothing_stays_bound(protocol: str) -> None:
+async def test_port_in_use_is_named_and_nothing_stays_bound(protocol: str, engine: str) -> None:
     """Another program has the port: the error names endpoint and remedy, and nothing stays bound."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
         endpoints = {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}}
-        receiver = made(**{**endpoints, protocol: {"endpoint": endpoint}})
+        endpoints[protocol]["endpoint"] = endpoint
+        endpoints["grpc"]["engine"] = engine
+        receiver = made(**endpoints)
         with pytest.raises(ConfigurationError, match=f"cannot listen on {endpoint}.*free the port or set another"):
             await receiver.start()
         await receiver.shutdown()
@@ -100,21 +104,18 @@ def test_factory_makes_a_component_under_its_own_id() -> None:
     assert (config.protocols.grpc.endpoint, config.protocols.http.endpoint) == ("127.0.0.1:4317", "127.0.0.1:4318")
 
 
-async def test_idle_connections_can_be_closed() -> None:
-    """A keepalive with a limit on idleness: accepted by the server."""
-    receiver = made(grpc={"endpoint": "127.0.0.1:0", "keepalive": {"max_idle_seconds": 5}}, http=None)
-    await receiver.start()
-    assert receiver.grpc_port > 0
-    await receiver.shutdown()
-
-
-@pytest.mark.parametrize("transport", ["grpc", "http", "http+gzip"])
+@pytest.mark.parametrize(
+    ("engine", "transport"),
+    [("native", "grpc"), ("native", "grpc+gzip"), ("python", "grpc"), ("auto", "http"), ("auto", "http+gzip")],
+    indirect=["engine"],
+)
 async def test_stock_exporter_is_served(server: Any, transport: str) -> None:
     """A span made with the stock SDK, sent by its exporters: it arrives as the message that was sent."""
     provider = TracerProvider()
     exporter: SpanExporter
-    if transport == "grpc":
-        exporter = GrpcExporter(endpoint=f"127.0.0.1:{server.receiver.grpc_port}", insecure=True)
+    if transport.startswith("grpc"):
+        packed = grpc.Compression.Gzip if transport.endswith("gzip") else None
+        exporter = GrpcExporter(f"127.0.0.1:{server.receiver.grpc_port}", insecure=True, compression=packed)
     else:
         compression = Compression.Gzip if transport.endswith("gzip") else Compression.NoCompression
         exporter = HttpExporter(endpoint=server.url + "/v1/traces", compression=compression)

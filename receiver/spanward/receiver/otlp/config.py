@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -22,6 +23,14 @@ class KeepaliveConfig(Config):
     """Seconds without a request after which a connection is closed; 0 keeps it."""
 
 
+class GrpcEngine(StrEnum):
+    """What speaks gRPC."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    PYTHON = "python"
+
+
 class GrpcConfig(Config):
     """OTLP over gRPC."""
 
@@ -33,6 +42,9 @@ class GrpcConfig(Config):
 
     keepalive: KeepaliveConfig = KeepaliveConfig()
     """When a connection is checked and closed."""
+
+    engine: GrpcEngine = GrpcEngine.AUTO
+    """What speaks gRPC: the server of spanward-native where that is installed, else grpcio; the others insist."""
 
 
 class HttpConfig(Config):

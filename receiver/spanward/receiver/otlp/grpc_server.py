@@ -1,40 +1,36 @@
-"""OTLP over gRPC, on raw bytes: the pipeline parses them once, in its own way."""
+"""OTLP over gRPC, on raw bytes: the pipeline parses them once, in its own way.
+
+Two servers do the same: one of spanward-native, and one on grpcio, which costs several times the CPU for each call and
+runs anywhere.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
 
-import grpc
-import grpc.aio
-
-from spanward.receiver.otlp.config import GrpcConfig
-from spanward.receiver.otlp.service import ExportError, TraceService
-from spanward.receiver.otlp.status import to_status
-from spanward.sidecar.component import Encoding
-from spanward.sidecar.endpoint import split_endpoint
+from spanward.receiver.otlp.config import GrpcConfig, GrpcEngine
+from spanward.receiver.otlp.grpc_native import NativeGrpcServer
+from spanward.receiver.otlp.grpc_python import PythonGrpcServer
+from spanward.receiver.otlp.service import TraceService
 from spanward.store.errors import ConfigurationError
 
-_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
-_OPTION: Final = "protocols.grpc.endpoint"
-_TRANSPORT: Final = "grpc"
-_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_GRACE_SECONDS: Final = 5.0
+if TYPE_CHECKING:
+    from spanward.native import GrpcServer as Native
+
+_MODULE: Final = "spanward.native"
+_MISSING: Final = (
+    "spanward-native is not installed, or too old "
+    "(pip install spanward-native, or pip install ./native from a checkout with Rust)"
+)
 
 
-class GrpcServer:
-    """Listens for TraceService/Export.
+class GrpcServer(Protocol):
+    """Listens for TraceService/Export."""
 
-    Attributes:
-        port: the bound port; 0 while it is not bound.
-    """
-
-    def __init__(self, config: GrpcConfig, service: TraceService, *, max_bytes: int, tenant_header: str) -> None:
-        self._config = config
-        self._service = service
-        self._max_bytes = max_bytes
-        self._tenant_header = tenant_header.lower()
-        self._server: grpc.aio.Server | None = None
-        self.port = 0
+    port: int
+    """The bound port; 0 while it is not bound."""
 
     async def start(self) -> None:
         """Bind.
@@ -42,52 +38,35 @@ class GrpcServer:
         Raises:
             ConfigurationError: the endpoint is not host:port, or cannot be bound.
         """
-        split_endpoint(self._config.endpoint, _OPTION)
-        server = grpc.aio.server(options=_options(self._config, self._max_bytes))
-        handler = grpc.unary_unary_rpc_method_handler(self._export)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),))
-        try:
-            self.port = server.add_insecure_port(self._config.endpoint)
-        except RuntimeError as error:
-            raise ConfigurationError(
-                f"{_OPTION}: cannot listen on {self._config.endpoint}; free the port or set another endpoint"
-            ) from error
-        await server.start()
-        self._server = server
+        ...
 
     async def shutdown(self) -> None:
         """Refuse new calls, let those in flight finish, unbind. Idempotent."""
-        if self._server is not None:
-            await self._server.stop(_GRACE_SECONDS)
-            self._server = None
+        ...
 
-    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        try:
-            response = await self._service.export(body, Encoding.PROTOBUF, self._tenant(context), _TRANSPORT)
-        except ExportError as error:
-            status = to_status(error)
-            details = (("grpc-status-details-bin", status.SerializeToString()),)
-            code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
-            await context.abort(code, error.message, details)
-        return response.SerializeToString()
 
-    def _tenant(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> str | None:
-        for key, value in context.invocation_metadata() or ():
-            if self._tenant_header and key == self._tenant_header:
-                return value if isinstance(value, str) else value.decode("utf-8", "replace")
+def make_grpc_server(config: GrpcConfig, service: TraceService, *, max_bytes: int, tenant_header: str) -> GrpcServer:
+    """The server for a configuration.
+
+    Raises:
+        ConfigurationError: the engine is NATIVE, and that is not installed.
+    """
+    native = _native(config.engine, service.logger)
+    if native is None:
+        return PythonGrpcServer(config, service, max_bytes=max_bytes, tenant_header=tenant_header)
+    return NativeGrpcServer(native, config, service, max_bytes=max_bytes, tenant_header=tenant_header)
+
+
+def _native(engine: GrpcEngine, logger: logging.Logger) -> type[Native] | None:
+    if engine is GrpcEngine.PYTHON:
         return None
-
-
-def _options(config: GrpcConfig, max_bytes: int) -> list[tuple[str, Any]]:
-    keepalive = config.keepalive
-    options = [
-        ("grpc.max_receive_message_length", max_bytes),
-        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
-        ("grpc.keepalive_time_ms", int(keepalive.time_seconds * 1000)),
-        ("grpc.keepalive_timeout_ms", int(keepalive.timeout_seconds * 1000)),
-        # a second listener on the same port must fail, not share the traffic
-        ("grpc.so_reuseport", 0),
-    ]
-    if keepalive.max_idle_seconds:
-        options.append(("grpc.max_connection_idle_ms", int(keepalive.max_idle_seconds * 1000)))
-    return options
+    try:
+        native: type[Native] = import_module(_MODULE).GrpcServer
+    except (ImportError, AttributeError) as error:
+        if engine is GrpcEngine.NATIVE:
+            raise ConfigurationError(
+                f"protocols.grpc.engine is 'native', but {_MISSING}; mend that, or set it to 'auto'"
+            ) from error
+        logger.info("OTLP/gRPC is served by grpcio, slower: %s", _MISSING)
+        return None
+    return native

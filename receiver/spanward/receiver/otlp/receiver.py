@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from spanward.receiver.otlp.config import OtlpReceiverConfig
-from spanward.receiver.otlp.grpc_server import GrpcServer
+from spanward.receiver.otlp.grpc_server import make_grpc_server
 from spanward.receiver.otlp.http_server import HttpServer
 from spanward.receiver.otlp.service import TraceService
 
@@ -17,7 +17,7 @@ class OtlpReceiver:
         self._logger = logger
         grpc, http = config.protocols.grpc, config.protocols.http
         size, tenant = config.max_request_bytes, config.tenant_header
-        self._grpc = GrpcServer(grpc, service, max_bytes=size, tenant_header=tenant) if grpc else None
+        self._grpc = make_grpc_server(grpc, service, max_bytes=size, tenant_header=tenant) if grpc else None
         self._http = HttpServer(http, service, max_bytes=size, tenant_header=tenant) if http else None
 
     @property
