@@ -21,6 +21,9 @@ _QUERY_SECONDS: Final = 300.0
 _DRAIN_SECONDS: Final = 300.0
 _CENSUS: Final = "select count(*) as spans, count(*) filter (where len(pii) > 0) as personal from spans"
 
+_GRPC: Final = {"auto": "auto", "kernel": "native", "python": "python"}
+"""What serves gRPC beside what decodes: spanward-native has both or is not there."""
+
 
 class Sidecar(Server):
     """A running `spanward sidecar` that does the whole job of the built-in default.
@@ -42,7 +45,7 @@ class Sidecar(Server):
 
         Args:
             folder: for configuration, log and data.
-            engine: what decodes and governs: auto, kernel or python.
+            engine: what decodes, governs and speaks gRPC: auto, kernel or python.
             classification: of spans that claim none: `internal` encrypts the payload at rest, `public` does not.
             lake: options of the exporter `lake`.
         """
@@ -121,13 +124,15 @@ def configuration(
 
     Args:
         ports: of the loopback address, for otlp, health, metrics and jaeger; 0 takes a free one.
-        engine: what decodes and governs.
+        engine: what decodes, governs and speaks gRPC.
         classification: of spans that claim none.
         lake: options of the exporter `lake`.
     """
     endpoint = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     return {
-        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": endpoint["otlp"]}, "http": None}}},
+        "receivers": {
+            "otlp": {"protocols": {"grpc": {"endpoint": endpoint["otlp"], "engine": _GRPC[engine]}, "http": None}}
+        },
         "processors": {"policy": {"engine": engine, "policy": {"defaults": {"classification": classification}}}},
         "connectors": {"percentiles": {}},
         "exporters": {"lake": dict(lake or {})},
