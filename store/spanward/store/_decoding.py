@@ -1,8 +1,8 @@
 """Decoding in threads, as many small requests at a time as are waiting.
 
 A batch of rows costs some hundred microseconds, however few they are, and so does a hand-over to a thread. So requests
-that arrive while a thread decodes pool up, and those that pooled become one batch; more threads help only when there is
-a batch worth their while.
+that arrive while a thread decodes pool up, and those that pooled become one batch. Another thread is set to work when
+there is a batch worth its while, or when the first thread takes long.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from spanward.store._intake_model import DecodedGroup, DecodeRequests, IntakeSet
 from spanward.store.records import concatenate
 from spanward.store.schema import SPANS
 
+_PATIENCE_SECONDS: Final = 0.005
 _NONE: Final = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in SPANS], schema=SPANS)
 _log = logging.getLogger("spanward.store.intake")
 
@@ -83,30 +85,48 @@ class DecodeQueue:
         self._waiting: deque[PendingRequest] = deque()
         self._waiting_bytes = 0
         self._busy = 0
-        self._scheduled = False
+        self._soon = False
+        self._later: asyncio.TimerHandle | None = None
 
     def add(self, request: PendingRequest) -> None:
         """Decode a request, and others with it that arrive in the same turn of the loop."""
         self._waiting.append(request)
         self._waiting_bytes += len(request.request.body)
-        if not self._scheduled and self._may_dispatch():
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._dispatch)
+        if self._is_worth_a_thread():
+            if not self._soon:
+                self._soon = True
+                asyncio.get_running_loop().call_soon(self._dispatch)
+        else:
+            self._be_patient()
+
+    def _be_patient(self) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._hurry)
+
+    def _is_worth_a_thread(self) -> bool:
+        return not self._busy or self._waiting_bytes >= self._settings.decode_bytes
 
     def _dispatch(self) -> None:
-        self._scheduled = False
-        loop = asyncio.get_running_loop()
-        while self._waiting and self._may_dispatch():
-            group = self._take()
-            self._busy += 1
-            requests = [pending.request for pending in group]
-            flight = loop.run_in_executor(self._threads, self._decode, requests)
-            flight.add_done_callback(lambda landed, group=group: self._land(group, landed))  # type: ignore[misc]
+        self._soon = False
+        while self._has_work() and self._is_worth_a_thread():
+            self._start()
+        if self._has_work():
+            self._be_patient()
 
-    def _may_dispatch(self) -> bool:
-        if self._busy and self._waiting_bytes < self._settings.decode_bytes:
-            return False
-        return self._busy < self._settings.decode_threads
+    def _hurry(self) -> None:
+        self._later = None
+        if self._has_work():
+            self._start()
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting) and self._busy < self._settings.decode_threads
+
+    def _start(self) -> None:
+        group = self._take()
+        self._busy += 1
+        requests = [pending.request for pending in group]
+        flight = asyncio.get_running_loop().run_in_executor(self._threads, self._decode, requests)
+        flight.add_done_callback(partial(self._land, group))
 
     def _take(self) -> list[PendingRequest]:
         group = [self._waiting.popleft()]

@@ -254,6 +254,22 @@ async def test_intake_does_not_start_on_records_of_a_newer_version(open_log: Ope
         await start(log)
 
 
+async def test_intake_one_slow_request_holds_up_no_other(open_log: OpenLog, start: Start) -> None:
+    """Both threads decode slowly while a small request waits: it is taken as soon as one of them is free."""
+    intake = await start(open_log(), settings=replace(SETTINGS, decode_threads=2))
+    slow, slower = Gate(), Gate()
+    flying: list[asyncio.Task[SubmitResult]] = []
+    for body, gate in ((b"1", slow), (b"2", slower)):
+        flying.append(asyncio.create_task(intake.submit("default", body, gate)))
+        await until(gate.entered.is_set)
+    small = asyncio.create_task(intake.submit("default", b"small", decoder(1)))
+    await asyncio.sleep(0.05)  # all patience is over by now
+    slow.open.set()
+    assert await small == SubmitResult()
+    slower.open.set()
+    await asyncio.gather(*flying)
+
+
 # --- group commit -----------------------------------------------------------------------------------------------------
 
 
