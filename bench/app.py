@@ -83,7 +83,7 @@ def application(variant: str, endpoint: str, setting: Setting) -> float:
         for number in range(spans):
             with tracer.start_as_current_span("GET /api/v1/orders/{id}", attributes=attributes(number)):
                 pass
-            if number % 512 == 511:
+            if number % 2048 == 2047:
                 provider.force_flush()  # an application has breaks; one that never does would lose spans
         provider.force_flush()
 
@@ -104,13 +104,15 @@ def _processor(variant: str, endpoint: str, setting: Setting) -> Any:
     from spanward.processor.policy.config import Policy  # noqa: PLC0415 - as above
     from spanward.processor.policy.keys import HashKey  # noqa: PLC0415 - as above
     from spanward.sdk._exporters import governed_exporter  # noqa: PLC0415 - as above
+    from spanward.sdk._otlp import OtlpBatchProcessor, OtlpSpanExporter  # noqa: PLC0415 - as above
     from spanward.sdk._processor import SpanwardSpanProcessor  # noqa: PLC0415 - as above
     from spanward.sdk._settings import make_destination  # noqa: PLC0415 - as above
 
     os.environ["SPANWARD_ENGINE"] = _ENGINES[variant]
     destination = make_destination(endpoint, protocol=setting.protocol, compression=setting.compression)
     exporter = governed_exporter(destination, Policy.default(), [HashKey("bench", b"0123456789abcdef" * 2)])
-    return SpanwardSpanProcessor(BatchSpanProcessor(exporter, max_queue_size=queue))
+    assert isinstance(exporter, OtlpSpanExporter)
+    return SpanwardSpanProcessor(OtlpBatchProcessor(exporter, queue))
 
 
 def _stock(endpoint: str, setting: Setting) -> Any:

@@ -37,20 +37,65 @@ const IS_REMOTE: u32 = 0x200;
 /// Lists in lists; the reader has a limit of its own.
 const MAX_DEPTH: usize = 32;
 
-/// Encodes spans, by resource and scope in the order of their coming.
+/// An ended span while it waits for its batch: bytes instead of a dozen objects, which Python's garbage collector would
+/// go through again and again until they are exported.
+#[pyclass(frozen, module = "spanward.native._native")]
+pub struct HeldSpan {
+    /// The SpanContext; batch processors ask it whether the span is sampled.
+    #[pyo3(get)]
+    context: Py<PyAny>,
+    #[pyo3(get)]
+    resource: Py<PyAny>,
+    #[pyo3(get)]
+    instrumentation_scope: Py<PyAny>,
+    bytes: Vec<u8>,
+}
+
+#[pymethods]
+impl HeldSpan {
+    /// The span in protobuf. No policy has seen it.
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.bytes)
+    }
+}
+
+impl HeldSpan {
+    /// # Errors
+    /// The span is not as the SDK makes them.
+    pub fn new(span: &Bound<'_, PyAny>) -> Encode<Self> {
+        let py = span.py();
+        let mut bytes = Vec::with_capacity(512);
+        put_span(&mut bytes, span)?;
+        bytes.shrink_to_fit();
+        Ok(HeldSpan {
+            context: span.getattr(intern!(py, "context"))?.unbind(),
+            resource: span.getattr(intern!(py, "resource"))?.unbind(),
+            instrumentation_scope: span.getattr(intern!(py, "instrumentation_scope"))?.unbind(),
+            bytes,
+        })
+    }
+}
+
+/// Encodes spans, held ones or others, by resource and scope in the order of their coming.
 ///
 /// # Errors
 /// One of them is not as the SDK makes them.
 pub fn encode(spans: &Bound<'_, PyAny>) -> Encode<Vec<u8>> {
-    let mut resources = Groups::default();
-    let mut kinds = Memo::default();
-    let mut statuses = Memo::default();
+    let py = spans.py();
+    let mut resources: Groups<'_, Groups<'_, Vec<u8>>> = Groups::default();
     for span in spans.try_iter()? {
         let span = span?;
-        let py = span.py();
-        let scopes: &mut Groups<'_, Vec<u8>> = resources.find(span.getattr(intern!(py, "resource"))?, resource_head)?;
-        let out = scopes.find(span.getattr(intern!(py, "instrumentation_scope"))?, scope_head)?;
-        message(out, tag::BYTES_2, |out| put_span(out, &span, &mut kinds, &mut statuses))?;
+        if let Ok(held) = span.cast_exact::<HeldSpan>() {
+            let held = held.get();
+            let scopes = resources.find(held.resource.bind(py).clone(), resource_head)?;
+            let out = scopes.find(held.instrumentation_scope.bind(py).clone(), scope_head)?;
+            put_bytes(out, tag::BYTES_2, &held.bytes);
+        } else {
+            let scopes = resources.find(span.getattr(intern!(py, "resource"))?, resource_head)?;
+            let out = scopes.find(span.getattr(intern!(py, "instrumentation_scope"))?, scope_head)?;
+            message(out, tag::BYTES_2, |out| put_span(out, &span))?;
+        }
     }
     let mut request = Vec::new();
     for (head, scopes) in resources.members {
@@ -102,23 +147,6 @@ impl<'py, T: Default> Groups<'py, T> {
     }
 }
 
-/// The number of the enumeration's member that came last.
-#[derive(Default)]
-struct Memo<'py>(Option<(Bound<'py, PyAny>, u64)>);
-
-impl<'py> Memo<'py> {
-    fn value(&mut self, member: Bound<'py, PyAny>) -> Encode<u64> {
-        if let Some((last, value)) = &self.0
-            && last.is(&member)
-        {
-            return Ok(*value);
-        }
-        let value = member.getattr(intern!(member.py(), "value"))?.extract::<u8>()?.into();
-        self.0 = Some((member, value));
-        Ok(value)
-    }
-}
-
 fn resource_head(resource: &Bound<'_, PyAny>) -> Encode<Vec<u8>> {
     let py = resource.py();
     let mut head = Vec::new();
@@ -147,12 +175,7 @@ fn scope_head(scope: &Bound<'_, PyAny>) -> Encode<Vec<u8>> {
     Ok(head)
 }
 
-fn put_span<'py>(
-    out: &mut Vec<u8>,
-    span: &Bound<'py, PyAny>,
-    kinds: &mut Memo<'py>,
-    statuses: &mut Memo<'py>,
-) -> Encode<()> {
+fn put_span(out: &mut Vec<u8>, span: &Bound<'_, PyAny>) -> Encode<()> {
     let py = span.py();
     put_context(out, &span.getattr(intern!(py, "context"))?)?;
     let parent = span.getattr(intern!(py, "parent"))?;
@@ -160,21 +183,19 @@ fn put_span<'py>(
         put_bytes(out, tag::BYTES_4, &non_zero(parent.getattr(intern!(py, "span_id"))?.extract()?)?.to_be_bytes());
     }
     put_text(out, tag::BYTES_5, &span.getattr(intern!(py, "name"))?)?;
-    number(out, tag::VARINT_6, kinds.value(span.getattr(intern!(py, "kind"))?)? + 1);
+    number(out, tag::VARINT_6, member(&span.getattr(intern!(py, "kind"))?)? + 1);
     fixed64(out, tag::FIXED64_7, time(&span.getattr(intern!(py, "start_time"))?)?);
     fixed64(out, tag::FIXED64_8, time(&span.getattr(intern!(py, "end_time"))?)?);
     put_attributes(out, tag::BYTES_9, span.getattr(intern!(py, "attributes"))?)?;
     put_count(out, tag::VARINT_10, &span.getattr(intern!(py, "dropped_attributes"))?)?;
-    let events = span.getattr(intern!(py, "events"))?;
-    if events.len()? > 0 {
-        for event in events.try_iter()? {
+    if holds_any(span, intern!(py, "_events"))? {
+        for event in span.getattr(intern!(py, "events"))?.try_iter()? {
             message(out, tag::BYTES_11, |out| put_event(out, &event?))?;
         }
     }
     put_count(out, tag::VARINT_12, &span.getattr(intern!(py, "dropped_events"))?)?;
-    let links = span.getattr(intern!(py, "links"))?;
-    if links.len()? > 0 {
-        for link in links.try_iter()? {
+    if holds_any(span, intern!(py, "_links"))? {
+        for link in span.getattr(intern!(py, "links"))?.try_iter()? {
             message(out, tag::BYTES_13, |out| put_link(out, &link?))?;
         }
     }
@@ -182,11 +203,25 @@ fn put_span<'py>(
     let status = span.getattr(intern!(py, "status"))?;
     message(out, tag::BYTES_15, |out| {
         put_optional(out, tag::BYTES_2, &status.getattr(intern!(py, "description"))?)?;
-        number(out, tag::VARINT_3, statuses.value(status.getattr(intern!(py, "status_code"))?)?);
+        number(out, tag::VARINT_3, member(&status.getattr(intern!(py, "status_code"))?)?);
         Encode::Ok(())
     })?;
     fixed32(out, tag::FIXED32_16, flags(&parent)?);
     Ok(())
+}
+
+/// Whether a list of the span may have members. Its property copies even an empty one, under a lock, for as much as half
+/// of all that is read here; where the SDK keeps the list under another name, the property is asked all the same.
+fn holds_any(span: &Bound<'_, PyAny>, field: &Bound<'_, PyString>) -> Encode<bool> {
+    Ok(match span.getattr_opt(field)? {
+        Some(list) => list.len()? > 0,
+        None => true,
+    })
+}
+
+/// The number of an enumeration's member.
+fn member(member: &Bound<'_, PyAny>) -> Encode<u64> {
+    Ok(member.getattr(intern!(member.py(), "_value_"))?.extract::<u8>()?.into())
 }
 
 /// Ids and trace state of a span or a link, whose fields have the same numbers.

@@ -134,6 +134,9 @@ impl SpanEncoder {
 
     /// Governs spans and encodes them as one ExportTraceServiceRequest.
     ///
+    /// Args:
+    ///     spans: ReadableSpans, and what `hold` made of some.
+    ///
     /// Returns:
     ///     Its bytes, how many spans are in it, how many a rule said not to store; `None` for spans that only the twin
     ///     can govern or encode.
@@ -141,12 +144,8 @@ impl SpanEncoder {
     /// Raises:
     ///     RuntimeError: the kernel failed, which is a bug; the process and later spans are not hurt.
     fn encode(&self, py: Python<'_>, spans: &Bound<'_, PyAny>) -> PyResult<Option<(Py<PyBytes>, usize, usize)>> {
-        let raw = match encode::encode(spans) {
-            Ok(raw) => raw,
-            Err(encode::Trouble::Irregular) => return Ok(None),
-            // the twin meets it again, span by span
-            Err(encode::Trouble::Raised(error)) if error.is_instance_of::<PyException>(py) => return Ok(None),
-            Err(encode::Trouble::Raised(error)) => return Err(error),
+        let Some(raw) = readable(py, || encode::encode(spans))? else {
+            return Ok(None);
         };
         let governed = detached(py, || {
             let mut request = otlp::Request::default();
@@ -156,6 +155,34 @@ impl SpanEncoder {
         })?;
         Ok(governed.map(|(bytes, count, dropped)| (PyBytes::new(py, &bytes).unbind(), count, dropped)))
     }
+}
+
+/// A ReadableSpan in the form in which it waits best for `SpanEncoder.encode`; itself where only the twin can read it.
+///
+/// Does not raise on what a span holds.
+#[pyfunction]
+fn hold<'py>(span: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = span.py();
+    match readable(py, || encode::HeldSpan::new(&span)) {
+        Ok(Some(held)) => Ok(Bound::new(py, held)?.into_any()),
+        Ok(None) => Ok(span),
+        Err(error) if error.is_instance_of::<PyRuntimeError>(py) => Ok(span), // told when it is encoded
+        Err(error) => Err(error),
+    }
+}
+
+/// What was read from spans; `None` where something of them is odd or raises, which the twin meets again, span by span.
+fn readable<T>(py: Python<'_>, read: impl FnOnce() -> Result<T, encode::Trouble>) -> PyResult<Option<T>> {
+    match catch_unwind(AssertUnwindSafe(read)).map_err(|_| failure())? {
+        Ok(made) => Ok(Some(made)),
+        Err(encode::Trouble::Irregular) => Ok(None),
+        Err(encode::Trouble::Raised(error)) if error.is_instance_of::<PyException>(py) => Ok(None),
+        Err(encode::Trouble::Raised(error)) => Err(error),
+    }
+}
+
+fn failure() -> PyErr {
+    PyRuntimeError::new_err("the kernel failed on a request; please report it")
 }
 
 fn compile(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> Result<plan::Plan, String> {
@@ -168,7 +195,7 @@ fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> wire::Read<T> + Send
     match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
         Ok(Ok(made)) => Ok(Some(made)),
         Ok(Err(wire::Irregular)) => Ok(None),
-        Err(_) => Err(PyRuntimeError::new_err("the kernel failed on a request; please report it")),
+        Err(_) => Err(failure()),
     }
 }
 
@@ -217,5 +244,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SpanEncoder>()?;
     module.add_class::<grpc::GrpcServer>()?;
     module.add_class::<grpc::GrpcCall>()?;
+    module.add_class::<encode::HeldSpan>()?;
+    module.add_function(wrap_pyfunction!(hold, module)?)?;
     module.add_function(wrap_pyfunction!(find, module)?)
 }

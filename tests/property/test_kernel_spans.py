@@ -55,6 +55,13 @@ class Pair:
         assert self.python.failed == 0
         return True
 
+    def compare_held(self, batch: Sequence[ReadableSpan]) -> None:
+        """Spans that waited in the kernel are exported as if they had not, whoever governs them in the end."""
+        made = self.kernel.encode([self.kernel.hold(span) for span in batch])
+        expected = self.python.encode(batch)
+        assert flat(made.body) == flat(expected.body)
+        assert (made.spans, self.kernel.dropped) == (expected.spans, self.python.dropped)
+
 
 def flat(body: bytes) -> list[list[Any]]:
     """Each span with its resource and scope: two resources that differ no more may be one or two in a request."""
@@ -97,6 +104,14 @@ def flat_attributes(attributes: Sequence[KeyValue]) -> list[str]:
 def test_requests_are_the_same(policy: str, batch: Sequence[ReadableSpan]) -> None:
     """Any spans full of personal data, claims and odd values, under each policy: equal requests and counts."""
     Pair(policy).compare(batch)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@given(batch=BATCHES)
+@settings(max_examples=60, deadline=None)
+def test_held_spans_are_the_same(policy: str, batch: Sequence[ReadableSpan]) -> None:
+    """The same of spans that were held from their end to their export."""
+    Pair(policy).compare_held(batch)
 
 
 @given(batch=BATCHES)

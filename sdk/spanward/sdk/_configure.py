@@ -17,6 +17,7 @@ from spanward.sdk._exporters import governed_exporter
 from spanward.sdk._guard import logger, warn_once
 from spanward.sdk._keys import load_hash_keys
 from spanward.sdk._operation import SCOPE_NAME
+from spanward.sdk._otlp import OtlpBatchProcessor, OtlpSpanExporter
 from spanward.sdk._processor import (
     SpanwardSpanProcessor,
     exporter_of,
@@ -177,6 +178,8 @@ def _batch(
     exporter: SpanExporter, queue: int | None, delay: float | None, size: int | None, timeout: float | None
 ) -> Any:
     try:
+        if isinstance(exporter, OtlpSpanExporter):
+            return OtlpBatchProcessor(exporter, queue, delay, size, timeout)
         return BatchSpanProcessor(exporter, queue, delay, size, timeout)
     except ValueError as error:
         exporter.shutdown()

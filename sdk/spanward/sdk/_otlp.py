@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from spanward.processor.otel.encoder import SpanEncoder
 from spanward.sdk._answer import Transport
@@ -27,6 +27,8 @@ class OtlpSpanExporter(SpanExporter):
     governs: Final = True
 
     def __init__(self, encoder: SpanEncoder, sender: Sender) -> None:
+        self.hold: Callable[[ReadableSpan], ReadableSpan] = cast("Any", encoder.hold)
+        """An ended span in the form in which it waits best for its export; batch processors see but its context."""
         self._encoder = encoder
         self._sender = sender
 
@@ -46,7 +48,7 @@ class OtlpSpanExporter(SpanExporter):
         return self._sender.rejected
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Whether the endpoint took what is left of the spans; success when nothing is."""
+        """Whether the endpoint took what is left of the spans, held ones or others; success when nothing is."""
         try:
             request = self._encoder.encode(spans)
         except Exception as error:  # noqa: BLE001 - an exporter must not raise, whatever the spans hold
@@ -63,6 +65,23 @@ class OtlpSpanExporter(SpanExporter):
     def shutdown(self) -> None:
         """Send no more."""
         self._sender.shutdown()
+
+
+class OtlpBatchProcessor(BatchSpanProcessor):
+    """The stock batch processor, in whose queue spans wait as the exporter holds them best.
+
+    Args:
+        exporter: exports the batches.
+        settings: BatchSpanProcessor's own, in its order.
+    """
+
+    def __init__(self, exporter: OtlpSpanExporter, *settings: Any) -> None:
+        super().__init__(exporter, *settings)
+        self._hold = exporter.hold
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span, if it is sampled."""
+        super().on_end(self._hold(span))
 
 
 def open_sender(destination: Destination) -> Sender:

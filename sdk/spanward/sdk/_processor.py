@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from spanward.processor.otel import GovernedSpanExporter, GovernedSpanProcessor
 from spanward.processor.policy.locks import ForkSafeLock
 from spanward.sdk._guard import warn_once
-from spanward.sdk.context import current_session
+from spanward.sdk.context import NOBODY, current_session
 
 
 class SessionSpanProcessor(SpanProcessor):
@@ -17,10 +17,11 @@ class SessionSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's signature
         """Add what is known; what the instrumentation set itself stays."""
-        ids = current_session().attributes()
-        if ids:
-            present = span.attributes or {}
-            span.set_attributes({key: value for key, value in ids.items() if key not in present})
+        session = current_session()
+        if session is NOBODY:
+            return
+        present = span.attributes or {}
+        span.set_attributes({key: value for key, value in session.attributes().items() if key not in present})
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
         """There is nothing to flush."""

@@ -39,8 +39,9 @@ class SessionContext:
         return {key: value for key, value in pairs if value}
 
 
-_NOBODY: Final = SessionContext()
-_current: ContextVar[SessionContext] = ContextVar("spanward-session", default=_NOBODY)
+NOBODY: Final = SessionContext()
+"""Outside of any `session`."""
+_current: ContextVar[SessionContext] = ContextVar("spanward-session", default=NOBODY)
 
 
 def current_session() -> SessionContext:

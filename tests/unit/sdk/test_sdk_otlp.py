@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from spanward.processor.otel.encoder import SpanEncoder
 from spanward.processor.policy.config import Policy
@@ -26,7 +27,7 @@ from spanward.processor.policy.native import Engine
 from spanward.sdk._answer import Refused, Taken
 from spanward.sdk._endpoint import read_endpoint
 from spanward.sdk._exporters import governed_exporter
-from spanward.sdk._otlp import OtlpSpanExporter
+from spanward.sdk._otlp import OtlpBatchProcessor, OtlpSpanExporter
 from spanward.sdk._sender import Sender
 from spanward.sdk._settings import load_engine, make_destination
 from spanward.store.errors import ConfigurationError
@@ -250,6 +251,54 @@ def test_a_forked_child_opens_its_own_connection(monkeypatch: pytest.MonkeyPatch
         child.setattr(os, "getpid", lambda: -1)
         assert sender.send(b"", 1)
     assert len(made) == 2
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["kernel", "python"])
+def test_spans_wait_for_their_batch(engine: str, http_endpoint: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain and odd spans of one batch, held by the kernel or not: all arrive governed, but for one not sampled."""
+    if engine == "kernel":
+        pytest.importorskip("spanward.native")
+    monkeypatch.setenv("SPANWARD_ENGINE", engine)
+    exporter = exporter_for(http_endpoint, "http/protobuf")
+    assert isinstance(exporter, OtlpSpanExporter)
+    waiting: list[ReadableSpan] = []
+    hold = exporter.hold
+
+    def watched(span: ReadableSpan) -> ReadableSpan:
+        waiting.append(hold(span))
+        return waiting[-1]
+
+    monkeypatch.setattr(exporter, "hold", watched)
+    processor = OtlpBatchProcessor(exporter)
+    processor.on_end(ended("plain", to="jo@example.com"))
+    processor.on_end(ended("odd", to={"deep": "jo@example.com"}))
+    unsampled = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0))
+    processor.on_end(ReadableSpan("unsampled", unsampled))
+    assert processor.force_flush()
+    processor.shutdown()  # type: ignore[no-untyped-call]  # the SDK declares no types here
+    assert isinstance(waiting[0], ReadableSpan) is (engine == "python")
+    assert isinstance(waiting[1], ReadableSpan)
+    assert [span.name for span in http_endpoint.spans()] == ["plain", "odd"]
+    assert not any(b"jo@example.com" in body for body in http_endpoint.bodies)
+
+
+def test_a_span_that_raises_is_pythons() -> None:
+    """A property of a span raises: it waits as it is, and costs itself when the batch is governed."""
+    native = pytest.importorskip("spanward.native")
+
+    class Raising(ReadableSpan):
+        @property
+        def attributes(self) -> Any:
+            raise LookupError("gone")
+
+    span = Raising("odd", SpanContext(1, 2, is_remote=False))
+    assert native.hold(span) is span
+    encoder = SpanEncoder(Policy(), [])
+    assert encoder.encode([span, ended()]).spans == 1
+    assert encoder.failed == 1
 
 
 # --- engines ----------------------------------------------------------------------------------------------------------

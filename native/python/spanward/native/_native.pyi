@@ -2,7 +2,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-__all__ = ["Decoded", "GrpcCall", "GrpcServer", "Kernel", "SpanEncoder", "find"]
+__all__ = ["Decoded", "GrpcCall", "GrpcServer", "HeldSpan", "Kernel", "SpanEncoder", "find", "hold"]
 
 @final
 class Decoded:
@@ -54,8 +54,20 @@ class Kernel:
     def decode_all(self, requests: list[tuple[bytes, bool, str, int]]) -> Decoded | None: ...
 
 @final
+class HeldSpan:
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def context(self) -> Any: ...
+    @property
+    def resource(self) -> Any: ...
+    @property
+    def instrumentation_scope(self) -> Any: ...
+
+@final
 class SpanEncoder:
     def __new__(cls, plan: str, key_id: str | None = None, key_secret: bytes | None = None) -> SpanEncoder: ...
     def encode(self, spans: Iterable[Any]) -> tuple[bytes, int, int] | None: ...
 
 def find(text: str) -> list[tuple[str, int, int, str, bool]]: ...
+def hold(span: Any) -> Any: ...

@@ -12,11 +12,12 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spanward.processor.otel.govern import SpanGovernor
+from spanward.processor.otel.held import HeldSpan, released
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.kernel_plan import compile_plan
 from spanward.processor.policy.keys import HashKey
-from spanward.processor.policy.native import Engine, load_native
+from spanward.processor.policy.native import Engine, load_function, load_native
 
 _LOGGER: Final = logging.getLogger(__name__)
 _LIMITS: Final = {"nesting": 32, "attributes": 1024, "events": 4096, "links": 4096, "spans": 100_000}
@@ -57,6 +58,10 @@ class SpanEncoder:
             engine, "SpanEncoder", keys, lambda: compile_plan(policy, _LIMITS)
         )
         self._native, self._pid = self._load(), os.getpid()
+        self.hold: Callable[[ReadableSpan], ReadableSpan | HeldSpan] = (
+            _as_it_is if self._native is None else load_function("hold")
+        )
+        """An ended span in the form in which it waits best for `encode`. Raises nothing."""
         self._native_dropped = 0
         self._native_failed = False
 
@@ -70,7 +75,7 @@ class SpanEncoder:
         """Spans that a rule says not to store."""
         return self._native_dropped + self._spans.dropped
 
-    def encode(self, spans: Sequence[ReadableSpan]) -> GovernedRequest:
+    def encode(self, spans: Sequence[ReadableSpan | HeldSpan]) -> GovernedRequest:
         """The spans as one request.
 
         Raises:
@@ -80,20 +85,28 @@ class SpanEncoder:
             self._native, self._pid = self._load(), os.getpid()
         made = None if self._native is None else self._encode_natively(self._native, spans)
         if made is None:
-            copies = self._spans.copies(spans)
+            copies = self._spans.copies([span if isinstance(span, ReadableSpan) else released(span) for span in spans])
             return GovernedRequest(encode_spans(copies).SerializeToString(), len(copies))
         return made
 
-    def _encode_natively(self, native: Any, spans: Sequence[ReadableSpan]) -> GovernedRequest | None:
+    def _encode_natively(self, native: Any, spans: Sequence[ReadableSpan | HeldSpan]) -> GovernedRequest | None:
         try:
             made: tuple[bytes, int, int] | None = native.encode(spans)
-        except RuntimeError as error:  # a bug of the kernel must not cost the application its spans
-            if not self._native_failed:
-                self._native_failed = True
-                _LOGGER.error("%s; the spans were encoded in Python; this is said once", error)  # noqa: TRY400
+        except RuntimeError as error:
+            self._report(error)
             return None
         if made is None:
             return None
         body, count, dropped = made
         self._native_dropped += dropped
         return GovernedRequest(body, count)
+
+    def _report(self, error: RuntimeError) -> None:
+        """A bug of the kernel must not cost the application its spans."""
+        if not self._native_failed:
+            self._native_failed = True
+            _LOGGER.error("%s; the spans were encoded in Python; this is said once", error)
+
+
+def _as_it_is(span: ReadableSpan) -> ReadableSpan:
+    return span

@@ -51,3 +51,8 @@ def load_native(engine: Engine, kind: str, keys: Sequence[HashKey], plan: Callab
             ) from error
         _LOGGER.log(logging.INFO if missing else logging.WARNING, "the policy runs in Python, slower: %s", why)
         return None
+
+
+def load_function(name: str) -> Any:
+    """A function of the compiled kernel, of which something has been loaded already."""
+    return getattr(import_module(_MODULE), name)
