@@ -3,6 +3,7 @@
 //!
 //! The pure-Python twin (`spanward.processor`) is the oracle: both make the same rows of the same requests.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -157,6 +158,63 @@ impl SpanEncoder {
     }
 }
 
+/// The policy, compiled; for single texts, as `spanward.processor.policy.governor.Governor` has it for them. Safe to call
+/// from several threads.
+///
+/// Args:
+///     plan: JSON, made by `spanward.processor.policy.kernel_plan`.
+///     key_id: id of the hash key; without a key, values that would be hashed are masked.
+///     key_secret: the key itself.
+///
+/// Raises:
+///     ValueError: the plan is malformed, or asks for what only the twin can do.
+#[pyclass(frozen, module = "spanward.native._native")]
+struct TextPolicy {
+    plan: plan::Plan,
+}
+
+#[pymethods]
+impl TextPolicy {
+    #[new]
+    #[pyo3(signature = (plan, key_id = None, key_secret = None))]
+    fn new(plan: &str, key_id: Option<String>, key_secret: Option<Vec<u8>>) -> PyResult<Self> {
+        let plan = compile(plan, key_id, key_secret).map_err(PyValueError::new_err)?;
+        Ok(TextPolicy { plan })
+    }
+
+    /// What a text holds that the policy would act on, as type, start and end in characters; tokens are not reported.
+    ///
+    /// Args:
+    ///     text: without half surrogate pairs.
+    ///     key: the attribute it is the value of; "" for a text that is none.
+    #[pyo3(signature = (text, key = ""))]
+    fn scan(&self, text: &str, key: &str) -> Vec<(&'static str, usize, usize)> {
+        let found = self.redactor().scan(key, text);
+        let characters = |end: usize| text[..end].chars().count();
+        found.into_iter().map(|(entity, start, end)| (entity.name(), characters(start), characters(end))).collect()
+    }
+
+    /// The text as it would be stored in a span of the default class; what would be dropped leaves its token.
+    ///
+    /// Args:
+    ///     text: without half surrogate pairs.
+    ///     key: the attribute it is the value of; "" for a text that is none.
+    #[pyo3(signature = (text, key = ""))]
+    fn redact(&self, text: &str, key: &str) -> PyResult<String> {
+        let mut text = Cow::Borrowed(text);
+        self.redactor().value_of(key, &mut text).map_err(|_| failure())?; // a text alone is never irregular
+        Ok(text.into_owned())
+    }
+}
+
+impl TextPolicy {
+    fn redactor(&self) -> redact::Redactor<'_> {
+        let mut redactor = redact::Redactor::new(&self.plan);
+        redactor.begin(&self.plan.privacy.actions[usize::from(self.plan.classification)]);
+        redactor
+    }
+}
+
 /// A ReadableSpan in the form in which it waits best for `SpanEncoder.encode`; itself where only the twin can read it.
 ///
 /// Does not raise on what a span holds.
@@ -245,6 +303,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<grpc::GrpcServer>()?;
     module.add_class::<grpc::GrpcCall>()?;
     module.add_class::<encode::HeldSpan>()?;
+    module.add_class::<TextPolicy>()?;
     module.add_function(wrap_pyfunction!(hold, module)?)?;
     module.add_function(wrap_pyfunction!(find, module)?)
 }

@@ -99,6 +99,18 @@ impl<'p> Redactor<'p> {
         Ok(())
     }
 
+    /// What a text holds as the value of a key, tokens aside: entity, start and end in bytes.
+    pub fn scan(&mut self, key: &str, text: &str) -> Vec<(Entity, usize, usize)> {
+        let plan = self.plan_of(key);
+        if let Some(rule) = plan.rule {
+            return vec![(self.plan.privacy.key_rules[rule].entity, 0, text.len())];
+        }
+        let hits = self.scanner.find(text);
+        let reported = hits.iter().filter(|hit| plan.expected & (1 << hit.entity as u16) == 0);
+        let stretches = merge(text, reported, self.actions).into_iter().filter(|stretch| !stretch.hit.token);
+        stretches.map(|stretch| (stretch.hit.entity, stretch.start, stretch.end)).collect()
+    }
+
     /// Takes out of attributes what must not be in them; answers with how many were dropped.
     pub fn attributes(&mut self, keys: &Keys, attributes: &mut Vec<Attribute<'_>>) -> Read<i64> {
         let mut dropped = 0;

@@ -6,6 +6,6 @@ Optional. Where it is installed the sidecar and the SDK use it; where it is not,
 
 from __future__ import annotations
 
-from spanward.native._native import Decoded, GrpcCall, GrpcServer, HeldSpan, Kernel, SpanEncoder, find, hold
+from spanward.native._native import Decoded, GrpcCall, GrpcServer, HeldSpan, Kernel, SpanEncoder, TextPolicy, find, hold
 
-__all__ = ["Decoded", "GrpcCall", "GrpcServer", "HeldSpan", "Kernel", "SpanEncoder", "find", "hold"]
+__all__ = ["Decoded", "GrpcCall", "GrpcServer", "HeldSpan", "Kernel", "SpanEncoder", "TextPolicy", "find", "hold"]
