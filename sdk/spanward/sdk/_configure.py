@@ -102,7 +102,7 @@ def configure(
 ) -> Spanward:
     """Send governed spans of this process to an OTLP endpoint, or straight into a lake folder.
 
-    All `OTEL_*` variables that the stock exporters, the batch processor and the provider read stay in force; arguments
+    All `OTEL_*` variables of OTLP exporters, of the batch processor and of the provider stay in force; arguments
     win over them. Spans are governed in the batch's worker thread, before they leave the process. Where a tracer
     provider is set already, the exporter joins it. Calling it again replaces the destination.
 

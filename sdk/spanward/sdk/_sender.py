@@ -33,11 +33,13 @@ class Sender:
         self._place = place
         self._timeout = timeout
         self._closed = False
+        # a child keeps those of its parents, for to finalise one would end what is the parent's
+        self._transports: list[Transport] = []
         self._begin()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._transport = self._connect()
+        self._transports.append(self._connect())
         self._stop = threading.Event()
 
     def send(self, body: bytes, spans: int) -> bool:
@@ -59,7 +61,7 @@ class Sender:
         deadline = time.monotonic() + self._timeout
         pause = _FIRST_PAUSE
         while True:
-            answer = self._transport.send(body, max(deadline - time.monotonic(), 0.0))
+            answer = self._transports[-1].send(body, max(deadline - time.monotonic(), 0.0))
             if isinstance(answer, Taken) or not answer.retry:
                 return answer
             wait = pause * random.uniform(1 - _JITTER, 1 + _JITTER) if answer.delay is None else answer.delay  # noqa: S311 - no secret
@@ -86,4 +88,4 @@ class Sender:
         self._closed = True
         self._stop.set()
         if self._pid == os.getpid():
-            self._transport.close()
+            self._transports[-1].close()
