@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pytest
@@ -21,61 +21,21 @@ from spanward.processor.governance.kernel import Kernel, load_kernel
 from spanward.processor.governance.limits import Limits
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
-from spanward.processor.policy.keys import HashKey
 from spanward.processor.policy.native import Engine
-from spanward.processor.policy.privacy.entities import Entity
 from spanward.sidecar.component import Encoding
 from spanward.sidecar.demo.hotrod import read_requests
 from spanward.store.errors import InvalidRequestError
 from spanward.store.rows import build_rows
 from spanward.store.text import well_formed
+from tests.support.kernel_policies import CLAIMED, CLAIMS, HASH_KEY, POLICIES
 from tests.support.otlp_requests import KEY, damage, damage_json, odd_json, otlp_json, requests
 from tests.support.planted_texts import PLANTED_TEXTS
 
 pytest.importorskip("spanward.native", reason="the kernel is not built: `make kernel` builds it (needs Rust)")
 
-HASH_KEY: Final = HashKey("k1", b"0123456789abcdef0123456789abcdef")
 NOW: Final = 1_763_700_000_123_456_789
 HOTROD: Final = Path(__file__).parents[1] / "data" / "hotrod.otlp"
 
-POLICIES: Final[Mapping[str, Any]] = {
-    "default": {},
-    "tag": {"privacy": {"actions": dict.fromkeys(Entity, "tag")}},
-    "mask": {"privacy": {"actions": dict.fromkeys(Entity, "mask"), "person_keys": ["user.id", "enduser.id", "@k"]}},
-    "drop": {"privacy": {"actions": dict.fromkeys(Entity, "drop")}},
-    "labels": {
-        "defaults": {"classification": "public", "retention": "7d"},
-        "labels": [
-            {"match": {"attribute": "http.*=GET"}, "classification": "restricted", "retention": "permanent"},
-            {"match": {"operation": "*[0-9]*"}, "classification": "confidential", "retention": "365d"},
-            {"match": {"event_type": "?"}, "drop": True},
-            {"match": {"service": "*e*", "attribute": "user.id"}, "retention": "2d"},
-        ],
-        "privacy": {"classes": {"public": {"email": "tag"}, "restricted": {"ipv4": "drop"}}},
-    },
-    "exceptions": {
-        "privacy": {
-            "allow": {
-                "values": ["Alice@example.com"],
-                "networks": ["10.0.0.0/8", "2001:db8::/32"],
-                "keys": [{"keys": ["url.*"], "entities": ["email", "card"]}],
-            },
-            "key_rules": [{"pattern": r"(^|_)user_id$", "entity": "us_ssn", "action": "hash"}],
-        }
-    },
-    "off": {"privacy": {"enabled": False}, "quality": {"anomaly": {"enabled": False}}},
-    "short": {"limits": {"max_text_length": 1000, "max_depth": 1}},
-}
-
-CLAIMS: Final = (
-    "spanward.classification", "spanward.retention", "spanward.contains_pii", "spanward.privacy.tags", "spanward.pii",
-    "spanward.subjects", "spanward.quality.violations", "spanward.quality.score", "spanward.memory_mb",
-    "spanward.event.type", "http.request.header.authorization", "password", "user.email", "app.version", "ssn",
-)  # fmt: skip
-CLAIMED: Final = st.sampled_from(
-    ["public", "CONFIDENTIAL ", "secret", "7d", "permanent", "P30D", "0d", "40000", "email,card", "email,email", "odd",
-     "k1:0123456789abcdef0123456789abcdef", "anomaly,slow", "alice@example.com", "a.b", ""],
-)  # fmt: skip
 TEXTS: Final = (PLANTED_TEXTS | CLAIMED).map(well_formed)
 PLANTED: Final = requests(TEXTS, st.sampled_from(CLAIMS) | KEY | TEXTS)
 

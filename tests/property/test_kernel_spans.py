@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from spanward.processor.otel.encoder import SpanEncoder
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.native import Engine
-from tests.property.test_kernel_rows import CLAIMED, CLAIMS, HASH_KEY, POLICIES
+from tests.support.kernel_policies import CLAIMED, CLAIMS, HASH_KEY, POLICIES
 from tests.support.planted_texts import PLANTED_TEXTS
 from tests.support.readable_spans import spans
 

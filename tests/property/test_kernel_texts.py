@@ -13,7 +13,7 @@ from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.kernel_plan import compile_plan
 from spanward.processor.policy.native import Engine, load_native
 from spanward.store.text import well_formed
-from tests.property.test_kernel_rows import CLAIMS, HASH_KEY, POLICIES
+from tests.support.kernel_policies import CLAIMS, HASH_KEY, POLICIES
 from tests.support.planted_texts import PLANTED_TEXTS
 
 pytest.importorskip("spanward.native", reason="the kernel is not built: `make kernel` builds it (needs Rust)")

@@ -31,6 +31,7 @@ from spanward.sdk._otlp import OtlpBatchProcessor, OtlpSpanExporter
 from spanward.sdk._sender import Sender
 from spanward.sdk._settings import load_engine, make_destination
 from spanward.store.errors import ConfigurationError
+from tests.support.readable_spans import Number
 from tests.unit.sdk.sdk_collector import Collector, attributes, grpc_collector, http_collector
 
 UNAVAILABLE, EXHAUSTED, INVALID = 14, 8, 3
@@ -274,7 +275,7 @@ def test_spans_wait_for_their_batch(engine: str, http_endpoint: Collector, monke
     monkeypatch.setattr(exporter, "hold", watched)
     processor = OtlpBatchProcessor(exporter)
     processor.on_end(ended("plain", to="jo@example.com"))
-    processor.on_end(ended("odd", to={"deep": "jo@example.com"}))
+    processor.on_end(ended("odd", to="jo@example.com", n=Number(3)))
     unsampled = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(0))
     processor.on_end(ReadableSpan("unsampled", unsampled))
     assert processor.force_flush()
