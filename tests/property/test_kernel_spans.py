@@ -25,7 +25,14 @@ from tests.support.readable_spans import spans
 pytest.importorskip("spanward.native", reason="the kernel is not built: `make kernel` builds it (needs Rust)")
 
 KEYS: Final = st.sampled_from([*CLAIMS, "service.name", "http.route", "user.id", "url.query"]) | PLANTED_TEXTS
-BATCHES: Final = spans(PLANTED_TEXTS | CLAIMED, KEYS.filter(bool))
+CLAIMED_VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
+    CLAIMED, st.lists(CLAIMED, max_size=3).map(tuple), st.booleans(), st.integers(-5, 50_000), st.floats(-5, 50_000)
+)
+BATCHES: Final = spans(
+    PLANTED_TEXTS | CLAIMED,
+    KEYS.filter(bool),
+    st.dictionaries(st.sampled_from(CLAIMS), CLAIMED_VALUES, min_size=1, max_size=5),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

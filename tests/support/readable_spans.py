@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -32,17 +33,26 @@ ODD: Final[st.SearchStrategy[Any]] = st.one_of(
 """Values that OTLP or an encoder may have no form for."""
 
 
-def spans(texts: st.SearchStrategy[str], keys: st.SearchStrategy[str]) -> st.SearchStrategy[Sequence[ReadableSpan]]:
-    """Batches as an SDK hands them to an exporter, from one or two resources and scopes."""
+def spans(
+    texts: st.SearchStrategy[str], keys: st.SearchStrategy[str], claims: st.SearchStrategy[dict[str, Any]]
+) -> st.SearchStrategy[Sequence[ReadableSpan]]:
+    """Batches as an SDK hands them to an exporter, from one or two resources and scopes.
+
+    Args:
+        texts: what is anywhere in them.
+        keys: of their attributes.
+        claims: attributes that spans and resources have besides.
+    """
     return st.one_of(
-        _spans(texts.map(well_formed), keys.map(well_formed), st.nothing(), _STATES),
-        _spans(texts, keys, ODD, _STATES | st.just(_ODD_STATE)),
+        _spans(texts.map(well_formed), keys.map(well_formed), claims, st.nothing(), _STATES),
+        _spans(texts, keys, claims, ODD, _STATES | st.just(_ODD_STATE)),
     )
 
 
 def _spans(
     texts: st.SearchStrategy[str],
     keys: st.SearchStrategy[str],
+    claims: st.SearchStrategy[dict[str, Any]],
     odd: st.SearchStrategy[Any],
     states: st.SearchStrategy[TraceState],
 ) -> st.SearchStrategy[Sequence[ReadableSpan]]:
@@ -59,7 +69,8 @@ def _spans(
     )
     values = scalars | st.lists(scalars, max_size=3).map(tuple) | st.lists(texts, max_size=3)
     attributes = st.dictionaries(keys, values, max_size=6)
-    resources = st.builds(Resource, attributes, texts)
+    claiming = st.builds(operator.or_, attributes, claims)
+    resources = st.builds(Resource, attributes | claiming, texts)
     scopes = st.none() | st.builds(InstrumentationScope, texts, st.none() | texts, st.none() | texts, attributes)
     events = st.builds(Event, texts, attributes, _TIMES)
     links = st.builds(Link, contexts, attributes)
@@ -73,7 +84,7 @@ def _spans(
                 context=contexts,
                 parent=st.none() | contexts,
                 resource=st.sampled_from(shared[0]),
-                attributes=st.none() | attributes,
+                attributes=st.none() | attributes | claiming,
                 events=st.lists(events, max_size=2),
                 links=st.lists(links, max_size=2),
                 kind=st.sampled_from(SpanKind),
