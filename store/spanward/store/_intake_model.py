@@ -119,7 +119,7 @@ class IntakeSettings:
     max_record_rows: int = 100_000
     max_record_bytes: int = 64 * _MIB
     decode_threads: int = field(default_factory=lambda: min(8, max(2, os.cpu_count() or 2)))
-    decode_bytes: int = 512 << 10
+    decode_bytes: int = 1 << 20
     retry_after_seconds: float = 1.0
     retry_first_seconds: float = 0.05
     retry_longest_seconds: float = 5.0
