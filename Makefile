@@ -55,7 +55,7 @@ bench-app: $(ENV) $(KERNEL)  ## CPU that tracing costs an application, per span
 
 bench-peers: $(ENV) $(KERNEL)  ## the same beside the OpenTelemetry Collector, in turns (needs Go; minutes)
 	$(BIN)/python bench/peers.py
-	$(BIN)/python bench/peers.py --spans-per-request 16
+	$(BIN)/python bench/peers.py --spans-per-request 16 --in-flight 64
 	$(BIN)/python bench/peers.py --spans-per-request 1 --connections 64
 
 lock: $(UV)  ## resolve the dependencies anew into requirements-dev.txt

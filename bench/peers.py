@@ -107,9 +107,10 @@ def title(entry: dict[str, Any]) -> str:
     """What was sent, in words."""
     options = entry["options"]
     spans, connections = options["spans_per_request"], options["connections"]
-    return f"{spans} span{'s' * (spans > 1)} a request, {connections} connection{'s' * (connections > 1)}" + (
-        ", public" if options["classification"] == "public" else ""
-    )
+    return (
+        f"{spans} span{'s' * (spans > 1)} a request, {options['in_flight']} in flight on {connections} "
+        f"connection{'s' * (connections > 1)}"
+    ) + (", public" if options["classification"] == "public" else "")
 
 
 def show(entry: dict[str, Any], console: Console) -> None:

@@ -34,7 +34,7 @@ def test_the_report_for_people_and_for_the_documentation() -> None:
     entry, console = entry_of("--spans-per-request", "1", "--connections", "64"), Console(width=200, record=True)
     show(entry, console)
     shown = console.export_text()
-    assert "1 span a request, 64 connections" in shown
+    assert "1 span a request, 64 in flight on 64 connections" in shown
     assert "2.00x" in shown
     heading, _, *rows = markdown([entry]).splitlines()
     assert len(rows) == len(SERVERS)
