@@ -15,12 +15,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from spanward.processor.policy.config import Policy
 from spanward.processor.policy.governor import Governor
 from spanward.processor.policy.labels import Classification, Retention
 from spanward.processor.policy.span import AttributeValue, ResourceRecord, ScopeRecord, SpanRecord
-from spanward.sidecar.component import Decoded
+from spanward.sidecar.component import Encoding
 from spanward.sidecar.config import parse
 from spanward.sidecar.service import Sidecar
 from spanward.store.batch import Batch, Signal
@@ -151,11 +152,9 @@ async def start_and_stop(data: Path) -> None:
         assert sidecar.graph is not None
         assert sidecar.store is not None
         (pipeline,) = sidecar.graph.pipelines.values()
-        record = SpanRecord("c" * 32, "d" * 16, "n", 1, 2, ResourceRecord(), ScopeRecord())
-        Governor(Policy.default()).govern([record])
-        rows = build_rows([record], tenant="default", received_at_ns=sidecar.store.clock.now_ns())
-        batch = Batch(Signal.TRACES, rows)
-        await pipeline.intake.submit("default", b"body", lambda _: Decoded(batch))
+        request = TracesData()
+        request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"c" * 16, span_id=b"d" * 8, name="n")
+        await pipeline.ingest(request.SerializeToString(), Encoding.PROTOBUF, "default")
         sidecar.store.compliance.append_audit("officer", "folder.inspect", {})
     finally:
         await sidecar.shutdown()
