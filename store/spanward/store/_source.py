@@ -19,6 +19,10 @@ class Rows(Protocol):
         """The rows for which the Arrow expression holds, with the named columns of `SPANS` (None: all)."""
         ...
 
+    def of_traces(self, trace_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some traces, with the named columns of `SPANS` (None: all)."""
+        ...
+
 
 class RowSource(Protocol):
     """Where snapshots come from."""

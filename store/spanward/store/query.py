@@ -7,14 +7,14 @@ loop.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from spanward.store._dependencies import EDGE_COLUMNS, dependencies, unresolved_traces
 from spanward.store._search import matching_traces
-from spanward.store._source import Rows, RowSource
+from spanward.store._source import RowSource
 from spanward.store._summaries import BOUNDS_COLUMNS, SUMMARY_COLUMNS, bounds, summaries
 from spanward.store._trace_query import (
     DEFAULT_LIMIT,
@@ -72,7 +72,7 @@ class TraceReader:
         """The traces that have a span for which the query holds, newest first, at most `query.limit`."""
         rows = self._store.snapshot(tenant)
         ids = matching_traces(rows, query)
-        found = bounds(_spans_of(rows, ids, BOUNDS_COLUMNS))
+        found = bounds(rows.of_traces(ids, columns=BOUNDS_COLUMNS))
         return [found[trace_id] for trace_id in ids]
 
     def traces(self, tenant: str, trace_ids: Sequence[str]) -> Iterator[pa.Table]:
@@ -85,13 +85,13 @@ class TraceReader:
         rows = self._store.snapshot(tenant)
         for first in range(0, len(ids), _TRACES_AT_ONCE):
             block = ids[first : first + _TRACES_AT_ONCE]
-            yield from _by_trace(_spans_of(rows, block, None), block)
+            yield from _by_trace(rows.of_traces(block), block)
 
     def summaries(self, tenant: str, query: TraceQuery) -> list[TraceSummary]:
         """The traces of `trace_ids`, each in one line."""
         rows = self._store.snapshot(tenant)
         ids = matching_traces(rows, query)
-        found = summaries(_spans_of(rows, ids, SUMMARY_COLUMNS))
+        found = summaries(rows.of_traces(ids, columns=SUMMARY_COLUMNS))
         return [found[trace_id] for trace_id in ids]
 
     def dependencies(self, tenant: str, start_ns: int, end_ns: int) -> list[Dependency]:
@@ -105,24 +105,8 @@ class TraceReader:
         window = (start >= pa.scalar(start_ns, pa.int64())) & (start <= pa.scalar(end_ns, pa.int64()))
         inside = rows.to_table(columns=list(EDGE_COLUMNS), filter=window)
         lost = unresolved_traces(inside)
-        outside = _spans_of(rows, lost, EDGE_COLUMNS)
+        outside = rows.of_traces(lost, columns=EDGE_COLUMNS)
         return dependencies(inside, pa.concat_tables([inside, outside]))
-
-
-def _spans_of(rows: Rows, trace_ids: Sequence[str], columns: Iterable[str] | None) -> pa.Table:
-    """All spans of the traces."""
-    names = None if columns is None else list(columns)
-    return rows.to_table(columns=names, filter=_one_of(trace_ids))
-
-
-def _one_of(trace_ids: Sequence[str]) -> Any:
-    """The ids as a condition; its bounds let files and row groups be skipped, which a set alone does not."""
-    field = pc.field("trace_id")
-    if not trace_ids:
-        return pc.scalar(False)
-    if len(trace_ids) == 1:
-        return field == trace_ids[0]
-    return (field >= min(trace_ids)) & (field <= max(trace_ids)) & field.isin(list(trace_ids))
 
 
 def _by_trace(table: pa.Table, trace_ids: Iterable[str]) -> Iterator[pa.Table]:

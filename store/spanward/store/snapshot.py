@@ -17,9 +17,10 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from spanward.processor.policy.labels import Retention
-from spanward.store._encryption import PartitionCipher, scan_left_early
+from spanward.store._encryption import scan_left_early
 from spanward.store._lake_file import LakeFile
-from spanward.store._tables import SPANS_TABLE, TableSpec
+from spanward.store._tables import SPANS_TABLE
+from spanward.store._trace_places import TracePlaces
 from spanward.store.chunks import joined
 from spanward.store.delta import LakeTable
 from spanward.store.errors import SpanwardError, StoreError
@@ -41,6 +42,7 @@ class Snapshot:
         table: LakeTable,
         files: Iterable[LakeFile],
         hot: Sequence[HotRows],
+        places: TracePlaces,
         *,
         version: int,
         sequence: int,
@@ -54,6 +56,7 @@ class Snapshot:
         self._today = today
         self._files = [file for file in files if not is_expired(file, today)]
         self._hot = hot
+        self._places = places
 
     def dataset(self) -> ds.Dataset:
         """One dataset over files and hot rows, for scanning with projection and filter (also by DuckDB).
@@ -74,8 +77,26 @@ class Snapshot:
             KeyringError: a payload column was asked for whose key was destroyed or belongs to another keyring.
             StoreError: a file cannot be read.
         """
-        wanted = list(columns) if columns is not None else SPANS_TABLE.schema.names
-        return read(self._dataset, wanted, filter)
+        return read(self._dataset, _names(columns), filter)
+
+    def of_traces(self, trace_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some traces, in no particular order; of the files, only row groups that have them are read.
+
+        Args:
+            trace_ids: as the column has them.
+            columns: names of `SPANS`; None for all.
+
+        Raises:
+            KeyringError: a payload column was asked for whose key was destroyed or belongs to another keyring.
+            StoreError: a file cannot be read.
+        """
+        names, ids = _names(columns), pa.array(trace_ids, pa.string())
+        condition = pc.field("trace_id").isin(ids)
+        if self.tenant is not None:
+            condition = condition & (pc.field("tenant") == self.tenant)
+        stored = read(_dataset_of(self._places.find(self._files, trace_ids), self._table), names, condition)
+        hot = live_rows((entry for entry in self._hot if _has_any(entry.rows, ids)), self._today).filter(condition)
+        return pa.concat_tables([stored, hot.select(names).cast(stored.schema)])
 
     def count_rows(self) -> int:
         """How many spans there are."""
@@ -112,14 +133,27 @@ def expiry(partition: Any) -> dt.date | None:
 
 def files_dataset(files: Iterable[LakeFile], table: LakeTable) -> ds.Dataset:
     """The given files of a table, decrypting, with the partition columns in their place."""
-    return _dataset_of(files, str(table.folder), table.spec, table.cipher)
+    return _dataset_of(((file, None) for file in files), table)
 
 
-def _dataset_of(files: Iterable[LakeFile], root: str, spec: TableSpec, cipher: PartitionCipher) -> ds.Dataset:
-    file_format = cipher.file_format()
+def _dataset_of(places: Iterable[tuple[LakeFile, Sequence[int] | None]], table: LakeTable) -> ds.Dataset:
+    """Row groups of files, None for all of them."""
+    file_format = table.cipher.file_format()
     filesystem = fs.LocalFileSystem()
-    fragments = [file_format.make_fragment(f"{root}/{file.path}", filesystem, file.guarantee) for file in files]
-    return ds.FileSystemDataset(fragments, spec.schema, file_format, filesystem)
+    fragments = [
+        file_format.make_fragment(f"{table.folder}/{file.path}", filesystem, file.guarantee, groups)
+        for file, groups in places
+    ]
+    return ds.FileSystemDataset(fragments, table.spec.schema, file_format, filesystem)
+
+
+def _names(columns: Sequence[str] | None) -> list[str]:
+    return SPANS_TABLE.schema.names if columns is None else list(columns)
+
+
+def _has_any(rows: pa.RecordBatch, trace_ids: pa.Array) -> bool:
+    found = pc.call_function("is_in", [rows.column("trace_id")], pc.SetLookupOptions(trace_ids))
+    return bool(pc.call_function("any", [found]).as_py())
 
 
 def hot_table(entries: Iterable[HotRows], tenant: str | None, today: dt.date) -> pa.Table:

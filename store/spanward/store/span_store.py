@@ -26,6 +26,7 @@ from spanward.store._gate import WriteGate
 from spanward.store._log_tail import LogTail
 from spanward.store._opening import Mode, OpenedFolder, open_folder
 from spanward.store._tables import DERIVED_TABLES, SPANS_TABLE
+from spanward.store._trace_places import TracePlaces
 from spanward.store.batch import Batch, Signal
 from spanward.store.clock import Clock, SystemClock, utc_date
 from spanward.store.compaction import CompactionReport, CompactionSettings, compact
@@ -86,6 +87,7 @@ class SpanStore:
         self._writes = WriteGate(str(folder.data))
         self._tables = folder.tables
         self._spans = folder.tables[SPANS_TABLE.name]
+        self._places = TracePlaces(self._spans.folder)
         self._derived = DerivedTables({name: folder.tables[name] for name in DERIVED_TABLES}, self.app_id, clock)
         self._appended = HotTable() if mode is Mode.WRITE else None
         self._hot: HotSource = self._appended or LogTail(folder.data, folder.keyring)
@@ -231,6 +233,7 @@ class SpanStore:
                 spans,
                 spans.files().values(),
                 self._hot.after(sequence),
+                self._places,
                 version=spans.version,
                 sequence=sequence,
                 tenant=tenant,

@@ -42,6 +42,11 @@ class MemorySnapshot:
         """The rows for which the expression holds."""
         return self.dataset().to_table(columns=columns, filter=filter)
 
+    def of_traces(self, trace_ids: Sequence[str], *, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of some traces."""
+        names = None if columns is None else list(columns)
+        return self.to_table(columns=names, filter=ds.field("trace_id").isin(pa.array(trace_ids, pa.string())))
+
 
 class MemoryStore:
     """The reading side of a store, by tenant."""
