@@ -30,7 +30,7 @@ class FileForm:
     """How the rows of a file are laid down.
 
     Attributes:
-        row_group: rows of a row group.
+        row_group: rows of a row group at most; those of a piece are about equal.
         by_time: whether neighbours came at about the same time.
         text_level: how hard free text is compressed, in levels of zstd.
     """
@@ -40,11 +40,14 @@ class FileForm:
     text_level: int
 
 
-APPENDED: Final = FileForm(row_group=100_000, by_time=True, text_level=1)
-"""A file that takes part in a compaction soon: written as cheaply as can be, in one row group."""
+_ROW_GROUP: Final = 20_000
+"""What a trace by its id costs to read, at least; smaller ones cost more to write and take more room."""
 
-MERGED: Final = FileForm(row_group=20_000, by_time=False, text_level=3)
-"""A file that stays: small row groups of sorted rows, so that a trace by its id costs one of them."""
+APPENDED: Final = FileForm(row_group=_ROW_GROUP, by_time=True, text_level=1)
+"""A file that takes part in a compaction soon: written as cheaply as can be."""
+
+MERGED: Final = FileForm(row_group=_ROW_GROUP, by_time=False, text_level=3)
+"""A file that stays: rows are sorted, so that those of a trace are in one row group, or two."""
 
 _LEVEL: Final = 1
 
@@ -169,7 +172,7 @@ def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCi
     with os.fdopen(descriptor, "wb") as out:
         with pq.ParquetWriter(out, first.schema, **options) as writer:
             for piece in chain([first], pieces):
-                writer.write_table(piece, row_group_size=form.row_group)
+                writer.write_table(piece, row_group_size=_even(piece.num_rows, form.row_group))
                 statistics.add(piece)
                 rows += piece.num_rows
         out.flush()
@@ -177,6 +180,12 @@ def write_file(folder: Path, file: NewFile, spec: TableSpec, cipher: PartitionCi
         size = os.fstat(out.fileno()).st_size
     sync_folder(path.parent)
     return WrittenFile(file.path, file.partition, size, rows, statistics.json())
+
+
+def _even(rows: int, at_most: int) -> int:
+    """How large to make row groups, so that there are as few as can be and none is a small rest."""
+    groups = -(-rows // at_most)
+    return -(-rows // groups) if groups else at_most
 
 
 def is_encrypted(partition: Mapping[str, str], spec: TableSpec) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from spanward.store import _trace_places, delta, snapshot
@@ -206,3 +207,11 @@ def test_vanished_file_is_an_error_of_ours(store: SpanStore) -> None:
         store.snapshot().of_traces([trace_id(2)])
     with pytest.raises(StoreError, match="the lake cannot be read"):
         store.snapshot().of_traces([trace_id(1)])
+
+
+def test_row_groups_of_a_fresh_file_are_about_equal(store: SpanStore) -> None:
+    """Five rows do not fit into a row group of four: there are two, and the second is no small rest."""
+    add(store, 1, range(5))
+    (path,) = parquet_files(store)
+    metadata = pq.ParquetFile(path).metadata
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [3, 2]
