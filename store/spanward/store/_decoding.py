@@ -2,7 +2,8 @@
 
 A batch of rows costs some hundred microseconds, however few they are, and so does a hand-over to a thread. So requests
 that arrive while a thread decodes pool up, and those that pooled become one batch. Another thread is set to work when
-there is a batch worth its while, or when the first thread takes long.
+there is a batch worth its while, or when the first thread takes long. Where requests came together before, the first of
+the next ones waits a moment for the others: clients that were answered together send again together.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from spanward.store.records import concatenate
 from spanward.store.schema import SPANS
 
 _PATIENCE_SECONDS: Final = 0.005
+_MOMENT_SECONDS: Final = 0.001
 _NONE: Final = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in SPANS], schema=SPANS)
 _log = logging.getLogger("spanward.store.intake")
 
@@ -85,6 +87,7 @@ class DecodeQueue:
         self._waiting: deque[PendingRequest] = deque()
         self._waiting_bytes = 0
         self._busy = 0
+        self._crowded = False
         self._soon = False
         self._later: asyncio.TimerHandle | None = None
 
@@ -92,12 +95,15 @@ class DecodeQueue:
         """Decode a request, and others with it that arrive in the same turn of the loop."""
         self._waiting.append(request)
         self._waiting_bytes += len(request.request.body)
-        if self._is_worth_a_thread():
-            if not self._soon:
-                self._soon = True
-                asyncio.get_running_loop().call_soon(self._dispatch)
-        else:
+        if not self._is_worth_a_thread():
             self._be_patient()
+        elif not self._soon:
+            self._soon = True
+            loop = asyncio.get_running_loop()
+            if self._crowded and self._waiting_bytes < self._settings.decode_bytes:
+                loop.call_later(_MOMENT_SECONDS, self._dispatch)
+            else:
+                loop.call_soon(self._dispatch)
 
     def _be_patient(self) -> None:
         if self._later is None:
@@ -123,6 +129,7 @@ class DecodeQueue:
 
     def _start(self) -> None:
         group = self._take()
+        self._crowded = len(group) > 1
         self._busy += 1
         requests = [pending.request for pending in group]
         flight = asyncio.get_running_loop().run_in_executor(self._threads, self._decode, requests)

@@ -295,6 +295,21 @@ async def test_intake_many_at_once_share_records(
     assert stats.bytes > 0
 
 
+async def test_intake_waits_a_moment_for_those_who_came_together(
+    open_log: OpenLog, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three requests came together; of the next three one is early: they are one record all the same."""
+    monkeypatch.setattr("spanward.store._decoding._MOMENT_SECONDS", 0.5)
+    log = open_log()
+    intake = await start(log)
+    await asyncio.gather(*(intake.submit("default", b"%d" % n, decoder(1)) for n in range(3)))
+    early = asyncio.create_task(intake.submit("default", b"early", decoder(1)))
+    for _ in range(5):  # turns of the loop
+        await asyncio.sleep(0)
+    await asyncio.gather(early, *(intake.submit("default", b"late %d" % n, decoder(1)) for n in range(2)))
+    assert log.last_sequence == 2
+
+
 async def test_intake_entries_point_at_their_rows(open_log: OpenLog, start: Start) -> None:
     """Each request of a record has its slice of the rows and its tenant."""
     log = open_log()
