@@ -40,8 +40,9 @@ def load_native(engine: Engine, kind: str, keys: Sequence[HashKey], plan: Callab
     if engine is Engine.PYTHON:
         return None
     try:
+        compiled = plan()
         make = getattr(import_module(_MODULE), kind)
-        return make(plan(), keys[0].id, keys[0].secret) if keys else make(plan())
+        return make(compiled, keys[0].id, keys[0].secret) if keys else make(compiled)
     except (UnsupportedError, ValueError, ImportError, AttributeError) as error:
         missing = isinstance(error, ImportError)
         why = f"spanward-native is not installed ({_INSTALL})" if missing else str(error)
